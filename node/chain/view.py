@@ -1,0 +1,82 @@
+"""What the rest of the node may read of the chain.
+
+All members are cheap and callable from any thread: `head` and its kin are replaced as whole
+values when a push has committed, lookups read a store snapshot.
+"""
+
+from typing import Protocol
+
+from node.blocks.block import Block
+from node.blocks.header import Header, MacroHeader
+from node.blocks.validators import Validators
+from node.policy import Policy
+from protocols.types import Hash32, Height
+
+
+class ChainView(Protocol):
+    """A read-only chain."""
+
+    @property
+    def policy(self) -> Policy:
+        """The numbers of the network."""
+        ...
+
+    @property
+    def network(self) -> int:
+        """Network id, 0..255."""
+        ...
+
+    @property
+    def genesis(self) -> Hash32:
+        """Hash of block 0."""
+        ...
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether blocks are stored with their bodies."""
+        ...
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether blocks are executed and account state is kept."""
+        ...
+
+    @property
+    def head(self) -> Header:
+        """Newest block of the main chain."""
+        ...
+
+    @property
+    def macro_head(self) -> MacroHeader:
+        """Newest macro block of the main chain: everything up to it is final."""
+        ...
+
+    @property
+    def election_head(self) -> MacroHeader:
+        """Newest election block of the main chain."""
+        ...
+
+    @property
+    def validators(self) -> Validators:
+        """Validators of the epoch that the block after `macro_head` belongs to."""
+        ...
+
+    def contains(self, block: Hash32) -> bool:
+        """Tell whether a block is stored, on the main chain or a fork."""
+        ...
+
+    def is_on_main_chain(self, block: Hash32) -> bool:
+        """Tell whether a block is stored and on the main chain."""
+        ...
+
+    def header(self, block: Hash32) -> Header | None:
+        """Return the header of a stored block."""
+        ...
+
+    def block(self, block: Hash32, *, with_body: bool) -> Block | None:
+        """Return a stored block; with `with_body`, None too if its body is not stored."""
+        ...
+
+    def hash_at(self, height: Height) -> Hash32 | None:
+        """Return the hash of the main chain's block at a height."""
+        ...

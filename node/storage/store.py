@@ -1,0 +1,92 @@
+"""A durable, ordered key-value store with atomic write transactions.
+
+Two implementations, one contract: LMDB on disk (`node.storage.disk`) and memory
+(`node.storage.memory`).
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Protocol
+
+
+class Table(Enum):
+    """The key spaces of a node. Keys are ordered as byte strings within each."""
+
+    META = "meta"
+    """Heads, genesis hash, format version, single values by name."""
+    HEADERS = "headers"
+    """Block hash -> header, justification and chain info."""
+    BODIES = "bodies"
+    """Block hash -> body."""
+    MAIN_CHAIN = "main_chain"
+    """Height (4 bytes big-endian) -> hash of the main chain's block."""
+    HEIGHTS = "heights"
+    """Height (4 bytes big-endian) + hash -> empty: all stored blocks, forks included."""
+    ACCOUNTS = "accounts"
+    """Address -> account."""
+    BRANCHES = "branches"
+    """Depth and prefix -> branch of the accounts trie."""
+    UNDO = "undo"
+    """Height + hash -> inverse state diff of a block."""
+    TRANSACTIONS = "transactions"
+    """Transaction hash -> height, inside the validity window."""
+    HISTORY = "history"
+    """Nodes of the history tree."""
+    VOTES = "votes"
+    """What this validator has signed: it never signs against it after a restart."""
+
+
+class Reader(Protocol):
+    """One consistent snapshot. Short-lived: a long one keeps old pages from being reused."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+        ...
+
+    def scan(
+        self,
+        table: Table,
+        start: bytes = b"",
+        end: bytes | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) with `start <= key < end` in key order, or from the end down."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """A write transaction. Reads see its own writes."""
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a value."""
+        ...
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove a key; a missing key is fine."""
+        ...
+
+
+class Store(Protocol):
+    """The whole store. `read` may be used from any thread; one `write` at a time."""
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a snapshot."""
+        ...
+
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Writer]:
+        """Open a write transaction, committed when the block ends, undone if it raises.
+
+        Args:
+            durable: Wait until the disk has it. A commit without is still atomic and survives a
+                crash of the process, but not of the machine, until the next durable one.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the files. Nothing may be used afterwards."""
+        ...
