@@ -1,0 +1,1 @@
+"""Click commands only: parse, call one function, map errors to exit codes."""

@@ -1,0 +1,1 @@
+"""The node: everything between the command line and the wire."""

@@ -1,1 +1,1 @@
-"""What two nodes must agree on: wire shapes, limits, codecs. A leaf: imports nothing of this project."""
+"""What two nodes must agree on: wire shapes, limits, codecs. Imports nothing of this project."""

@@ -13,7 +13,7 @@ import msgpack
 from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address, Hash32
 
-Value: TypeAlias = "bytes | int | bool | str | None | list[Value] | tuple[Value, ...]"
+Value: TypeAlias = "bytes | int | bool | str | list[Value] | tuple[Value, ...] | None"
 """What the wire can carry."""
 
 MAX_ARRAY_ITEMS: Final = 65_536

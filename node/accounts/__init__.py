@@ -1,0 +1,1 @@
+"""Accounts, transactions and the trie that commits to them."""

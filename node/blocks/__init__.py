@@ -1,0 +1,1 @@
+"""Headers, bodies, justifications, and the rules that they must pass."""

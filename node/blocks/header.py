@@ -170,5 +170,3 @@ def _read_common(fields: FieldReader) -> dict[str, Any]:
         "diff_root": fields.hash32(),
         "history_root": fields.hash32(),
     }
-
-

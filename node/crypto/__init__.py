@@ -1,0 +1,1 @@
+"""Hashes, signatures, aggregate votes and the verifiable random seed."""

@@ -1,0 +1,1 @@
+"""One pure verdict function for each topic."""

@@ -1,0 +1,1 @@
+"""The network protocol and its two implementations."""

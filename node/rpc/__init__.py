@@ -1,0 +1,1 @@
+"""The JSON-RPC interface over loopback HTTP."""

@@ -1,0 +1,1 @@
+"""One pure function for each request: (request, view) to response."""

@@ -1,0 +1,1 @@
+"""Thin trio tasks: each feeds one machine and carries out its effects."""

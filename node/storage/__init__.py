@@ -1,0 +1,1 @@
+"""The durable store behind a small protocol."""

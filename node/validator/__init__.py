@@ -1,0 +1,1 @@
+"""Producing blocks, voting and skipping."""

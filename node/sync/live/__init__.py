@@ -1,0 +1,1 @@
+"""Block live sync: follow the head."""

@@ -1,0 +1,1 @@
+"""Macro sync: get near the head first."""
