@@ -1,0 +1,180 @@
+"""What a local network is made of, as an operator asks for it."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from node.errors import ConfigError
+
+PROFILES: Final = ("history", "full", "light", "pico")
+"""In the order in which nodes are numbered: those that keep state come first."""
+
+STATE_PROFILES: Final = ("history", "full")
+"""Profiles that execute blocks, and so may hold a validator."""
+
+MAX_NODES: Final = 500
+"""One address family of loopback ports and one laptop; more needs the simulator."""
+
+MAX_DEFAULT_VALIDATORS: Final = 7
+"""Enough to lose two and go on; each further one costs every node two votes a batch."""
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:tps|/s)?")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Topology(StrEnum):
+    """Who is connected to whom at the start."""
+
+    RANDOM = "random"
+    """Each node dials up to four earlier ones."""
+    MESH = "mesh"
+    """Everybody with everybody."""
+    RING = "ring"
+    STAR = "star"
+    """Everybody with the first node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node of a network."""
+
+    name: str
+    """Profile and number: `full-2`."""
+    profile: str
+    is_validator: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """Everything that decides a network: two equal specs give the same files, ports apart."""
+
+    name: str
+    seed: int
+    nodes: tuple[NodeSpec, ...]
+    block_time_ms: int = 1000
+    topology: Topology = Topology.RANDOM
+    batch_length: int = 20
+    """Short batches, so that finality is seen within seconds."""
+    batches_per_epoch: int = 4
+    slots: int = 64
+    load_tps: float = 0.0
+    """Transactions per second of the workload; 0 is none."""
+    load_accounts: int = 64
+    """Funded accounts that the workload spends from."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run."""
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"network name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'"
+            )
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise ConfigError(f"a network has 1..{MAX_NODES} nodes: {len(self.nodes)}")
+        if not any(node.is_validator for node in self.nodes):
+            raise ConfigError("no node can validate: give the network a history or full node")
+        if not 0 <= self.load_tps <= 10_000:
+            raise ConfigError(f"load must be 0..10000 tps: {self.load_tps:g}")
+
+
+def nodes_of(mix: dict[str, int], validators: int | None) -> tuple[NodeSpec, ...]:
+    """Number the nodes of a mix and choose the validators among those that keep state.
+
+    Args:
+        mix: Profile to count.
+        validators: How many validate; None for all that can, up to seven.
+
+    Raises:
+        ConfigError: More validators than nodes that keep state, or none.
+    """
+    able = sum(mix.get(profile, 0) for profile in STATE_PROFILES)
+    wanted = min(able, MAX_DEFAULT_VALIDATORS) if validators is None else validators
+    if not 1 <= wanted <= able:
+        raise ConfigError(
+            f"{wanted} validators need as many history or full nodes, and at least one: {able}"
+        )
+    nodes: list[NodeSpec] = []
+    for profile in PROFILES:
+        for number in range(1, mix.get(profile, 0) + 1):
+            nodes.append(
+                NodeSpec(
+                    name=f"{profile}-{number}",
+                    profile=profile,
+                    is_validator=profile in STATE_PROFILES and len(nodes) < wanted,
+                )
+            )
+    return tuple(nodes)
+
+
+def parse_mix(text: str) -> dict[str, int]:
+    """Read `history=2,full=3`.
+
+    Raises:
+        ConfigError: An unknown or repeated profile, or a count that is not a number.
+    """
+    mix: dict[str, int] = {}
+    for part in text.split(","):
+        profile, separator, count = part.strip().partition("=")
+        if profile not in PROFILES:
+            raise ConfigError(f"mix: unknown profile {profile!r}: one of {', '.join(PROFILES)}")
+        if profile in mix:
+            raise ConfigError(f"mix: {profile} is given twice")
+        if not separator or not count.isdecimal():
+            raise ConfigError(f"mix: {part.strip()!r} is not of the form {profile}=COUNT")
+        mix[profile] = int(count)
+    return mix
+
+
+def mix_for(count: int | None, mix: dict[str, int] | None) -> dict[str, int]:
+    """Bring the node count and the mix together.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    if mix is None:
+        return _default_mix(8 if count is None else count)
+    total = sum(mix.values())
+    if count is not None and total != count:
+        raise ConfigError(f"mix has {total} nodes, but {count} are asked for")
+    return mix
+
+
+def _default_mix(count: int) -> dict[str, int]:
+    """Share out as 2 history, 3 full, 2 light, 1 pico of 8; small networks validate first."""
+    if count < 4:
+        return {"full": count}
+    light = count * 2 // 8
+    pico = max(count // 8, 1)
+    history = max(count * 2 // 8, 1)
+    return {
+        "history": history,
+        "full": count - history - light - pico,
+        "light": light,
+        "pico": pico,
+    }
+
+
+def parse_duration_ms(text: str) -> int:
+    """Read `250ms`, `1s`, `1.5s` or `2m` as milliseconds.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is not a duration such as 250ms, 1s or 2m")
+    unit_ms = {"ms": 1, "s": 1000, "m": 60_000}[match[2]]
+    return round(float(match[1]) * unit_ms)
+
+
+def parse_load(text: str) -> float:
+    """Read `50tps`, `50/s` or `50` as transactions per second.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is not a load such as 50tps")
+    return float(match[1])

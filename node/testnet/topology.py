@@ -1,0 +1,49 @@
+"""Who dials whom. Each edge is dialled by one side only, so that it is one connection."""
+
+from random import Random
+from typing import Final
+
+from node.testnet.spec import Topology
+
+DIALS: Final = 4
+"""Earlier nodes that one dials in a random network: a gossip mesh of 4 to 9 was measured well."""
+
+
+def dials_of(topology: Topology, count: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """Return for each node the positions of those that it dials, ascending.
+
+    The graph is connected for every topology, and a node only dials earlier ones.
+    """
+    match topology:
+        case Topology.MESH:
+            return tuple(tuple(range(node)) for node in range(count))
+        case Topology.RING:
+            return tuple(_ring(node, count) for node in range(count))
+        case Topology.STAR:
+            return tuple((0,) if node else () for node in range(count))
+        case Topology.RANDOM:
+            return tuple(_random(node, seed) for node in range(count))
+
+
+def smallest_degree(dials: tuple[tuple[int, ...], ...]) -> int:
+    """Return the number of peers of the node that has the fewest."""
+    degrees = [len(targets) for targets in dials]
+    for targets in dials:
+        for target in targets:
+            degrees[target] += 1
+    return min(degrees)
+
+
+def _ring(node: int, count: int) -> tuple[int, ...]:
+    if node == 0:
+        return ()
+    # The last one closes the ring; with two nodes that edge is there already.
+    return (0, node - 1) if node == count - 1 and count > 2 else (node - 1,)
+
+
+def _random(node: int, seed: int) -> tuple[int, ...]:
+    if node == 0:
+        return ()
+    # The one before it keeps the graph connected whatever the draw.
+    others = Random(f"{seed}/topology/{node}").sample(range(node - 1), min(DIALS - 1, node - 1))
+    return tuple(sorted({node - 1, *others}))

@@ -1,0 +1,84 @@
+"""Asking for a network."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.errors import ConfigError
+from node.testnet.spec import (
+    NetworkSpec,
+    mix_for,
+    nodes_of,
+    parse_duration_ms,
+    parse_load,
+    parse_mix,
+)
+
+
+def test_a_mix_is_numbered_by_profile_and_state_keepers_validate() -> None:
+    nodes = nodes_of({"history": 1, "full": 2, "pico": 1}, None)
+
+    assert [node.name for node in nodes] == ["history-1", "full-1", "full-2", "pico-1"]
+    assert [node.is_validator for node in nodes] == [True, True, True, False]
+
+
+def test_fewer_validators_can_be_asked_for() -> None:
+    assert sum(node.is_validator for node in nodes_of({"full": 5}, 2)) == 2
+
+
+@pytest.mark.parametrize(("mix", "validators"), [({"light": 3}, None), ({"full": 2}, 3)])
+def test_validators_need_nodes_that_keep_state(mix: dict[str, int], validators: int | None) -> None:
+    with pytest.raises(ConfigError, match="validators need"):
+        nodes_of(mix, validators)
+
+
+@given(st.integers(1, 200))
+def test_the_default_mix_has_the_count_asked_for_and_can_validate(count: int) -> None:
+    nodes = nodes_of(mix_for(count, None), None)
+
+    assert len(nodes) == count
+    assert any(node.is_validator for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("archive=1", "unknown profile 'archive'"),
+        ("full=1,full=2", "given twice"),
+        ("full", "not of the form full=COUNT"),
+        ("full=-1", "not of the form full=COUNT"),
+    ],
+)
+def test_a_bad_mix_says_why(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        parse_mix(text)
+
+
+def test_count_and_mix_must_agree() -> None:
+    with pytest.raises(ConfigError, match="mix has 3 nodes, but 4"):
+        mix_for(4, {"full": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("250ms", 250), ("1s", 1000), ("1.5s", 1500), ("2m", 120_000)]
+)
+def test_durations(text: str, milliseconds: int) -> None:
+    assert parse_duration_ms(text) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "1h", "-1s", "s", "1 s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a duration"):
+        parse_duration_ms(text)
+
+
+def test_loads() -> None:
+    assert [parse_load(text) for text in ("50tps", "50/s", "0.5")] == [50.0, 50.0, 0.5]
+    with pytest.raises(ConfigError, match="not a load"):
+        parse_load("fast")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", "Upper", "a" * 64])
+def test_a_name_is_a_plain_folder_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="network name"):
+        NetworkSpec(name=name, seed=1, nodes=nodes_of({"full": 1}, None))
