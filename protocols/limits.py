@@ -20,6 +20,12 @@ MAX_BODY_BYTES: Final = 8_000_000
 MAX_HEADER_BYTES: Final = 65_536
 """An election header with 512 validators of 105 bytes, and room."""
 
+MAX_JUSTIFICATION_BYTES: Final = 256
+"""A quorum signature with its largest bitmap, and room."""
+
+MAX_BLOCK_BYTES: Final = MAX_HEADER_BYTES + MAX_JUSTIFICATION_BYTES + MAX_BODY_BYTES + 16
+"""A whole block: its three parts, their length prefixes and the array around them."""
+
 MAX_BLOCKS_PER_RESPONSE: Final = 65_535
 """A batch is never longer; the response's size is the limit that counts."""
 

@@ -5,14 +5,9 @@ from typing import Self
 
 from node.blocks.body import Body, decode_body
 from node.blocks.header import Header, MacroHeader, decode_header
-from node.blocks.justification import (
-    MAX_JUSTIFICATION_BYTES,
-    Justification,
-    SkipProof,
-    decode_justification,
-)
+from node.blocks.justification import Justification, SkipProof, decode_justification
 from protocols.codec import FieldReader, pack
-from protocols.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
+from protocols.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_JUSTIFICATION_BYTES
 from protocols.types import Hash32, Height
 
 

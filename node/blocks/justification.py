@@ -7,10 +7,8 @@ from node.blocks.header import MAX_UINT32
 from node.blocks.validators import MAX_SIGNER_BYTES, SignerSet
 from protocols.codec import FieldReader, pack, unpack
 from protocols.errors import WireError
+from protocols.limits import MAX_JUSTIFICATION_BYTES
 from protocols.types import BLS_SIGNATURE_BYTES, ED25519_SIGNATURE_BYTES
-
-MAX_JUSTIFICATION_BYTES: Final = 256
-"""A quorum signature with its largest bitmap, and room."""
 
 
 @dataclass(frozen=True, slots=True)
