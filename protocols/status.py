@@ -39,13 +39,11 @@ class ResponseStatus(IntEnum):
     macro block anyway."""
     TOO_MANY_LOCATORS = 9
     """More than MAX_LOCATORS."""
-    TOO_LARGE = 10
-    """The block does not fit into a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The response of a node that does not serve a request. Wire: [status: uint 1..10]."""
+    """The response of a node that does not serve a request. Wire: [status: uint 1..9]."""
 
     status: ResponseStatus
 

@@ -77,6 +77,10 @@ class ChainView(Protocol):
         """Return a stored block; with `with_body`, None too if its body is not stored."""
         ...
 
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        """Return a stored block as `block` does, in its wire form and without decoding it."""
+        ...
+
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
         ...
