@@ -10,7 +10,7 @@ The chain may change between two of our looks at it. An answer stays hash-linked
 ends before the first block that no longer fits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from node.blocks.header import Header
@@ -37,7 +37,8 @@ def serve_missing_blocks(
     Args:
         request: What is asked for.
         chain: Our chain.
-        max_bytes: Largest encoded response; fewer blocks are sent rather than more bytes.
+        max_bytes: Largest encoded response; fewer blocks are sent rather than more bytes. One
+            block of the largest size must fit.
     """
     if len(request.locators) > MAX_LOCATORS:
         return Refusal(ResponseStatus.TOO_MANY_LOCATORS)
@@ -48,7 +49,7 @@ def serve_missing_blocks(
         return Refusal(ResponseStatus.TARGET_NOT_FOUND)
     match request.direction:
         case Direction.FORWARD:
-            hashes = _forward(request, target, chain)
+            hashes: Iterable[Hash32] | Refusal = _forward(request, target, chain)
         case Direction.BACKWARD:
             hashes = _backward(request, target, chain)
     if isinstance(hashes, Refusal):
@@ -58,14 +59,18 @@ def serve_missing_blocks(
 
 def _forward(
     request: MissingBlocksRequest, target: Header, chain: ChainView
-) -> Iterator[Hash32] | Refusal:
+) -> list[Hash32] | Refusal:
     if not chain.is_on_main_chain(target.hash):
         return Refusal(ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN)
     locator = next(filter(chain.is_on_main_chain, request.locators), None)
     start = None if locator is None else chain.header(locator)
     if start is None:
         return Refusal(ResponseStatus.UNKNOWN_LOCATORS)
-    return _ascend(start, target, chain)
+    hashes = list(_ascend(start, target, chain))
+    if not hashes and start.number < target.number:
+        # A rebranch came in between. An empty success would say that nothing is missing.
+        return Refusal(ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN)
+    return hashes
 
 
 def _ascend(start: Header, target: Header, chain: ChainView) -> Iterator[Hash32]:
@@ -93,7 +98,7 @@ def _backward(request: MissingBlocksRequest, target: Header, chain: ChainView) -
 
 
 def _collect(
-    hashes: Iterator[Hash32], chain: ChainView, *, with_body: bool, max_bytes: int
+    hashes: Iterable[Hash32], chain: ChainView, *, with_body: bool, max_bytes: int
 ) -> MissingBlocksResponse | Refusal:
     blocks: list[bytes] = []
     left_bytes = max_bytes - _RESPONSE_OVERHEAD_BYTES
@@ -101,7 +106,9 @@ def _collect(
         block = chain.block_bytes(block_hash, with_body=with_body)
         if block is None:
             # Pruned bodies are the oldest ones, or the block has just been deleted.
-            return _end_without_body(blocks)
+            if not blocks:
+                return _without_first(with_body=with_body)
+            break
         left_bytes -= len(block) + _BLOCK_OVERHEAD_BYTES
         if left_bytes < 0:
             break
@@ -109,8 +116,5 @@ def _collect(
     return MissingBlocksResponse(blocks=tuple(blocks))
 
 
-def _end_without_body(blocks: list[bytes]) -> MissingBlocksResponse | Refusal:
-    """Send what there is; an empty success would mean that nothing is missing."""
-    if not blocks:
-        return Refusal(ResponseStatus.BODIES_NOT_STORED)
-    return MissingBlocksResponse(blocks=tuple(blocks))
+def _without_first(*, with_body: bool) -> Refusal:
+    return Refusal(ResponseStatus.BODIES_NOT_STORED if with_body else ResponseStatus.NOT_FOUND)

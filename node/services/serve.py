@@ -1,0 +1,140 @@
+"""Answering the requests of peers: decode, limit, serve, encode.
+
+What an answer says is decided in `node.serve`; here is only who may ask how often, and where the
+work is done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+import trio
+
+from node.chain.view import ChainView
+from node.errors import Fault
+from node.net.network import Handler, Network
+from node.serve.block import serve_block
+from node.serve.head import serve_head
+from node.serve.missing_blocks import serve_missing_blocks
+from protocols.errors import WireError
+from protocols.ids import RequestProtocol
+from protocols.messages.block import BlockRequest
+from protocols.messages.head import HeadRequest
+from protocols.messages.missing_blocks import MissingBlocksRequest
+from protocols.rate_limit import RateLimit, RateLimiter
+from protocols.status import Refusal, ResponseStatus
+from protocols.types import PeerId
+
+MAX_REMEMBERED_PEERS: Final = 1024
+"""Several times the peers that can be connected, so that nobody gets a new bucket by pushing
+others out."""
+
+MAX_LARGE_ANSWERS: Final = 16
+"""Answers of up to 10 MiB that are built or wait to be built at one moment."""
+
+MAX_THREADS: Final = 2
+"""Worker threads for them: more would only take the processor from the node's own pushes."""
+
+RequestT = TypeVar("RequestT")
+
+
+class _Encodable(Protocol):
+    def encode(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route(Generic[RequestT]):
+    """One request protocol: how it is read and who answers it."""
+
+    protocol: RequestProtocol
+    decode: Callable[[bytes], RequestT]
+    serve: Callable[[RequestT, ChainView], _Encodable]
+    is_large: bool
+    """The answer may take long to build: it is built in a worker thread."""
+
+
+class ServeService:
+    """Serves every request protocol of the chain on one network.
+
+    Limits are per peer and protocol. A peer over its limit gets RATE_LIMITED; one that goes on
+    until it has also used up the refusals of that limit is reported for flooding.
+    """
+
+    def __init__(self, network: Network, chain: ChainView, *, in_thread: bool) -> None:
+        """Prepare; nothing is served before `register`.
+
+        Args:
+            network: Where peers ask.
+            chain: What is served.
+            in_thread: Build large answers in worker threads. False in virtual time, whose clock
+                does not wait for threads.
+        """
+        self._network = network
+        self._chain = chain
+        self._in_thread = in_thread
+        self._threads = trio.CapacityLimiter(MAX_THREADS)
+        self._large_answers = trio.Semaphore(MAX_LARGE_ANSWERS)
+
+    def register(self) -> None:
+        """Put the handlers on the network. Once, before the network runs."""
+        self._add(
+            _Route(
+                protocol=RequestProtocol.HEAD,
+                decode=HeadRequest.decode,
+                serve=serve_head,
+                is_large=False,
+            )
+        )
+        self._add(
+            _Route(
+                protocol=RequestProtocol.BLOCK,
+                decode=BlockRequest.decode,
+                serve=serve_block,
+                is_large=False,
+            )
+        )
+        self._add(
+            _Route(
+                protocol=RequestProtocol.MISSING_BLOCKS,
+                decode=MissingBlocksRequest.decode,
+                serve=serve_missing_blocks,
+                is_large=True,
+            )
+        )
+
+    def _add(self, route: _Route[RequestT]) -> None:
+        self._network.serve(route.protocol, self._handler(route))
+
+    def _handler(self, route: _Route[RequestT]) -> Handler:
+        limit = RateLimit(capacity=route.protocol.limits.requests_per_10_s)
+        requests = RateLimiter[PeerId](limit, max_keys=MAX_REMEMBERED_PEERS)
+        refusals = RateLimiter[PeerId](limit, max_keys=MAX_REMEMBERED_PEERS)
+
+        async def handle(peer: PeerId, payload: bytes) -> bytes:
+            now = trio.current_time()
+            if not requests.take(peer, now):
+                if not refusals.take(peer, now):
+                    self._network.report(peer, Fault.FLOODING)
+                return Refusal(ResponseStatus.RATE_LIMITED).encode()
+            try:
+                request = route.decode(payload)
+            except WireError:
+                self._network.report(peer, Fault.MALFORMED)
+                return Refusal(ResponseStatus.BAD_REQUEST).encode()
+            return await self._answer(route, request)
+
+        return handle
+
+    async def _answer(self, route: _Route[RequestT], request: RequestT) -> bytes:
+        if not (route.is_large and self._in_thread):
+            return route.serve(request, self._chain).encode()
+        try:
+            self._large_answers.acquire_nowait()
+        except trio.WouldBlock:
+            return Refusal(ResponseStatus.BUSY).encode()
+        try:
+            return await trio.to_thread.run_sync(
+                lambda: route.serve(request, self._chain).encode(), limiter=self._threads
+            )
+        finally:
+            self._large_answers.release()
