@@ -1,0 +1,148 @@
+"""Where the files of a local network lie.
+
+    <networks folder>/<network>/
+        network.json        what it is made of, and the ports its nodes keep
+        genesis.json
+        load.log  load.json the transaction workload, if there is one
+        nodes/<node>/
+            config.toml  keys.json  node.log  process.json
+            data/           the node's data folder
+
+Files are the interface: whoever reads them needs nothing else, and a network survives the shell
+that started it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from node.errors import ConfigError
+from node.testnet.spec import NetworkSpec, NodeSpec, Topology
+
+FORMAT: Final = 1
+"""Version of network.json. Another one is refused, not guessed at."""
+
+
+def networks_folder(environment: Mapping[str, str]) -> Path:
+    """Return where networks are kept: `HEADWAY_NETWORKS`, or `.headway/networks` at home."""
+    chosen = environment.get("HEADWAY_NETWORKS")
+    if chosen:
+        return Path(chosen)
+    return Path(environment.get("HOME") or Path.home()) / ".headway" / "networks"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFolder:
+    """The files of one node."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, as `headway run --config` takes them."""
+        return self.path / "config.toml"
+
+    @property
+    def keys(self) -> Path:
+        """Peer identity and validator keys, readable by the owner only."""
+        return self.path / "keys.json"
+
+    @property
+    def log(self) -> Path:
+        """What the node writes to standard error."""
+        return self.path / "node.log"
+
+    @property
+    def data(self) -> Path:
+        """The node's data folder, with its process.json while it runs."""
+        return self.path / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFolder:
+    """The files of one network."""
+
+    path: Path
+
+    @property
+    def description(self) -> Path:
+        """What the network is made of."""
+        return self.path / "network.json"
+
+    @property
+    def genesis(self) -> Path:
+        """The genesis that all nodes share."""
+        return self.path / "genesis.json"
+
+    @property
+    def load_log(self) -> Path:
+        """What the transaction workload reports."""
+        return self.path / "load.log"
+
+    @property
+    def load_process(self) -> Path:
+        """Process of the transaction workload while it runs."""
+        return self.path / "load.json"
+
+    def node(self, name: str) -> NodeFolder:
+        """Return the files of one node."""
+        return NodeFolder(self.path / "nodes" / name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """The content of network.json."""
+
+    spec: NetworkSpec
+    ports: Mapping[str, int]
+    """Node name to the TCP port that it listens on, kept across restarts."""
+
+    def save(self, folder: NetworkFolder) -> None:
+        """Write the file whole or not at all."""
+        content = {"format": FORMAT, "spec": asdict(self.spec), "ports": dict(self.ports)}
+        replace_file(folder.description, json.dumps(content, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: NetworkFolder) -> Self:
+        """Read the file.
+
+        Raises:
+            ConfigError: No such network, or the file is not what `save` writes.
+        """
+        path = folder.description
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"there is no network {folder.path.name!r}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+        try:
+            if content["format"] != FORMAT:
+                raise ConfigError(f"{path}: format {content['format']} instead of {FORMAT}")
+            ports = {str(name): int(port) for name, port in content["ports"].items()}
+            return cls(spec=_spec(content["spec"]), ports=ports)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{path}: not a network description: {error!r}") from error
+
+
+def _spec(content: dict[str, Any]) -> NetworkSpec:
+    nodes = tuple(NodeSpec(**node) for node in content["nodes"])
+    return NetworkSpec(**{**content, "nodes": nodes, "topology": Topology(content["topology"])})
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def existing_networks(folder: Path) -> list[NetworkFolder]:
+    """Return the networks under a folder, by name."""
+    if not folder.is_dir():
+        return []
+    found = (NetworkFolder(path) for path in sorted(folder.iterdir()))
+    return [network for network in found if network.description.is_file()]

@@ -1,0 +1,77 @@
+"""Which transactions the workload sends, and when. The same seed gives the same transactions."""
+
+from dataclasses import replace
+from typing import Final
+
+from node.accounts.transaction import Transaction
+from node.crypto.ed25519 import SigningKey
+from node.crypto.hashes import address_of, hash32
+from protocols.types import Address, Height
+
+BALANCE: Final = 10**12
+"""Coins of each workload account at genesis: years of the fees below."""
+
+FEE: Final = 10
+MAX_BURST: Final = 1000
+"""Transactions that are sent at once after a pause; what is beyond is not made up for."""
+
+
+class Workload:
+    """Transfers between a fixed set of funded accounts, one account after the other."""
+
+    def __init__(self, *, seed: int, network: int, accounts: int) -> None:
+        self._keys = workload_keys(seed, accounts)
+        self._addresses = [address_of(key.public_key) for key in self._keys]
+        self._network = network
+        self._sent = 0
+
+    def take(self, count: int, height: Height) -> list[Transaction]:
+        """Return the next `count` transactions, valid from `height` on."""
+        return [self._next(height) for _ in range(count)]
+
+    def _next(self, height: Height) -> Transaction:
+        number = self._sent
+        self._sent += 1
+        sender = number % len(self._keys)
+        recipient = (sender + 1 + number // len(self._keys)) % len(self._keys)
+        transaction = Transaction(
+            sender_key=self._keys[sender].public_key,
+            recipient=self._addresses[recipient],
+            value=1 + number % 100,
+            fee=FEE,
+            validity_start=height,
+            network=self._network,
+            # The counter keeps two transfers of one pair and height apart.
+            data=number.to_bytes(8, "big"),
+        )
+        return replace(transaction, signature=self._keys[sender].sign(transaction.hash))
+
+
+class Pacer:
+    """Turns a rate into counts. Time is an argument."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._start = now
+        self._taken = 0
+
+    def due(self, now: float) -> int:
+        """Return how many have become due since the last call, at most a burst.
+
+        Args:
+            now: Monotonic clock, seconds.
+        """
+        total = int((now - self._start) * self._rate)
+        count = total - self._taken
+        self._taken = total
+        return min(count, MAX_BURST)
+
+
+def workload_keys(seed: int, accounts: int) -> list[SigningKey]:
+    """Return the keys of the funded accounts of a network."""
+    return [SigningKey(hash32(f"headway/{seed}/load/{i}".encode())) for i in range(accounts)]
+
+
+def workload_balances(seed: int, accounts: int) -> dict[Address, int]:
+    """Return what the genesis must give to the funded accounts."""
+    return {address_of(key.public_key): BALANCE for key in workload_keys(seed, accounts)}

@@ -1,0 +1,1 @@
+"""Measurements, each divided by something measured in the same run. Not tests: nothing fails."""
