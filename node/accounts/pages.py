@@ -1,0 +1,181 @@
+"""The two kinds of node of the accounts trie, as pure functions over bytes.
+
+The trie is a 16-ary radix tree over 20-byte addresses, one nibble (high one first) for each
+level. A subtree of at most 64 accounts is one *page*; a larger one is a *branch* with one child
+for each next nibble. So the shape depends on the set of addresses and on nothing else.
+
+    page hash    = H(0x00 || record || record ...)      records in address order
+    record       = address: 20 bytes || length: 2 bytes || value: 1..65535 bytes
+    branch hash  = H(0x01 || child 0 || child 1 ... || child 15)
+    child        = count: 8 bytes || hash: 32 bytes      of accounts below it, and of its root
+
+    no accounts: as a child, count 0 and 32 zero bytes; as the whole trie, the hash of a page
+    without records (`EMPTY_ROOT`)
+
+Numbers are big-endian. H is Blake2b-256. A child with a count of at most 64 is a page and any
+other is a branch, so counts say what to expect below.
+
+A place in the tree is a depth (nibbles above it) and a prefix (those nibbles, two in a byte; an
+odd last one stands in the high half).
+"""
+
+from collections.abc import Iterable, Sequence
+from struct import Struct
+from typing import Final, NamedTuple, TypeAlias
+
+from node.crypto.hashes import ZERO_HASH, hash32
+from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address, Hash32
+
+PAGE_ACCOUNTS: Final = 64
+"""Most accounts of a page. One hash call for a page of 15 on average: a tenth of the hashing that
+one node per account would need, and still few records to read for one change."""
+
+FAN_OUT: Final = 16
+MAX_DEPTH: Final = 2 * ADDRESS_BYTES
+MAX_VALUE_BYTES: Final = 0xFFFF
+"""What the two length bytes of a record can say."""
+
+PAGE_DOMAIN: Final = b"\x00"
+BRANCH_DOMAIN: Final = b"\x01"
+
+Record: TypeAlias = tuple[bytes, bytes]
+"""Address and value."""
+
+
+class Place(NamedTuple):
+    """Where a subtree hangs."""
+
+    depth: int
+    """Nibbles that all addresses below share, 0..40."""
+    prefix: bytes
+    """Those nibbles, ceil(depth / 2) bytes."""
+
+    @property
+    def key(self) -> bytes:
+        """Key of the branch in the store: the depth in one byte, then the prefix."""
+        return bytes((self.depth,)) + self.prefix
+
+    def child(self, nibble: int) -> "Place":
+        """Return the place one level down."""
+        if self.depth % 2:
+            prefix = self.prefix[:-1] + bytes((self.prefix[-1] | nibble,))
+        else:
+            prefix = self.prefix + bytes((nibble << 4,))
+        return Place(self.depth + 1, prefix)
+
+    @property
+    def end(self) -> bytes | None:
+        """First key after the subtree, or None when it reaches the end of the key space."""
+        if not self.prefix:
+            return None
+        step = 16 if self.depth % 2 else 1
+        end = int.from_bytes(self.prefix, "big") + step
+        width = len(self.prefix)
+        return None if end >> (8 * width) else end.to_bytes(width, "big")
+
+
+ROOT: Final = Place(0, b"")
+
+
+class Child(NamedTuple):
+    """What a branch knows of a subtree."""
+
+    accounts: int
+    """How many are in it."""
+    hash: Hash32
+
+
+NO_CHILD: Final = Child(0, ZERO_HASH)
+
+_LAYOUT: Final = Struct(">" + f"Q{HASH_BYTES}s" * FAN_OUT)
+
+BRANCH_BYTES: Final = _LAYOUT.size
+
+
+def nibble_at(address: bytes, depth: int) -> int:
+    """Return the nibble of an address that decides at a depth."""
+    byte = address[depth >> 1]
+    return byte & 0x0F if depth & 1 else byte >> 4
+
+
+def hash_page(records: Iterable[Record]) -> Hash32:
+    """Hash records that are in address order."""
+    parts = [PAGE_DOMAIN]
+    for address, value in records:
+        parts += address, len(value).to_bytes(2, "big"), value
+    return hash32(b"".join(parts))
+
+
+EMPTY_ROOT: Final = hash_page(())
+"""Root of a trie without accounts."""
+
+
+def page_child(records: Sequence[Record]) -> Child:
+    """Return what a branch says of a page, which may be empty."""
+    return Child(len(records), hash_page(records)) if records else NO_CHILD
+
+
+def encode_branch(children: Sequence[Child]) -> bytes:
+    """Return the 640 bytes of a branch."""
+    return _LAYOUT.pack(*(field for child in children for field in child))
+
+
+def decode_branch(payload: bytes) -> list[Child]:
+    """Read the 16 children of a branch of exactly 640 bytes."""
+    fields = _LAYOUT.unpack(payload)
+    return [Child(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
+
+
+def hash_branch(payload: bytes) -> Hash32:
+    """Hash an encoded branch."""
+    return hash32(BRANCH_DOMAIN + payload)
+
+
+def branch_child(children: Sequence[Child], payload: bytes) -> Child:
+    """Return what the branch above says of an encoded branch with these children."""
+    return Child(sum(child.accounts for child in children), hash_branch(payload))
+
+
+def build_subtree(
+    place: Place, records: Sequence[Record], branches: dict[bytes, bytes | None]
+) -> Child:
+    """Hash the subtree of sorted records at a place and note the branches that it is made of.
+
+    Args:
+        place: Shared by all records.
+        records: In address order, no address twice.
+        branches: Store key -> encoded branch; receives what was made.
+    """
+    if len(records) <= PAGE_ACCOUNTS:
+        return page_child(records)
+    groups: list[list[Record]] = [[] for _ in range(FAN_OUT)]
+    for record in records:
+        groups[nibble_at(record[0], place.depth)].append(record)
+    children = [
+        build_subtree(place.child(nibble), group, branches) if group else NO_CHILD
+        for nibble, group in enumerate(groups)
+    ]
+    return note_branch(place, children, branches)
+
+
+def note_branch(
+    place: Place, children: Sequence[Child], branches: dict[bytes, bytes | None]
+) -> Child:
+    """Encode a branch, note it under its place, and return what the branch above says of it."""
+    payload = encode_branch(children)
+    branches[place.key] = payload
+    return branch_child(children, payload)
+
+
+def root_of(child: Child) -> Hash32:
+    """Return the root of a trie from what a branch above it would say."""
+    return child.hash if child.accounts else EMPTY_ROOT
+
+
+def root_from_records(records: Iterable[tuple[Address, bytes]]) -> Hash32:
+    """Hash a whole trie without any store.
+
+    Args:
+        records: In any order, no address twice.
+    """
+    return root_of(build_subtree(ROOT, sorted(records), {}))

@@ -1,0 +1,218 @@
+"""The accounts trie over a store: root, update and build.
+
+Accounts lie in `Table.ACCOUNTS` in address order, so a page is a range of them and is stored
+nowhere else. Branches lie in `Table.BRANCHES` by depth and prefix. What nodes look like and how
+they hash is in `node.accounts.pages`.
+
+An update is planned over a reader and written later or never: a proposer wants only the root of
+what it proposes, and a verifier compares it with the header first. Planning reads the pages and
+branches above the changed accounts and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from node.accounts.pages import (
+    EMPTY_ROOT,
+    FAN_OUT,
+    NO_CHILD,
+    PAGE_ACCOUNTS,
+    ROOT,
+    Child,
+    Place,
+    Record,
+    build_subtree,
+    decode_branch,
+    hash_branch,
+    nibble_at,
+    note_branch,
+    page_child,
+    root_from_records,
+    root_of,
+)
+from node.storage.store import Reader, Table, Writer
+from protocols.types import Address, Hash32
+
+__all__ = [
+    "EMPTY_ROOT",
+    "TrieUpdate",
+    "build",
+    "plan",
+    "rebuild",
+    "root",
+    "root_from_records",
+    "update",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrieUpdate:
+    """A planned update: the root that it leads to and all that must be written for it."""
+
+    root: Hash32
+    accounts: Mapping[Address, bytes | None]
+    """New value by address, None to delete."""
+    branches: Mapping[bytes, bytes | None]
+    """Encoded branch by store key, None to delete."""
+
+    def write(self, writer: Writer) -> None:
+        """Carry it out. The state must still be the one that it was planned over."""
+        _write(writer, Table.ACCOUNTS, self.accounts)
+        _write(writer, Table.BRANCHES, self.branches)
+
+
+def root(reader: Reader) -> Hash32:
+    """Return the root of the stored state."""
+    payload = reader.get(Table.BRANCHES, ROOT.key)
+    if payload is not None:
+        return hash_branch(payload)
+    return root_of(page_child(tuple(reader.scan(Table.ACCOUNTS))))
+
+
+def plan(reader: Reader, changes: Mapping[Address, bytes | None]) -> TrieUpdate:
+    """Find the root after some changes without writing anything.
+
+    Args:
+        reader: The state as it is.
+        changes: New value by address; None deletes, and a missing account may be deleted.
+    """
+    if not changes:
+        return TrieUpdate(root=root(reader), accounts={}, branches={})
+    planner = _Planner(reader)
+    child = planner.update_root(sorted(changes.items()))
+    return TrieUpdate(root=root_of(child), accounts=changes, branches=planner.branches)
+
+
+def update(writer: Writer, changes: Mapping[Address, bytes | None]) -> Hash32:
+    """Change accounts and return the new root."""
+    planned = plan(writer, changes)
+    planned.write(writer)
+    return planned.root
+
+
+def build(writer: Writer, records: Iterable[Record]) -> Hash32:
+    """Fill an empty state and return its root.
+
+    Args:
+        writer: Without any account or branch.
+        records: Addresses and values in address order, no address twice.
+    """
+    return root_of(_build_branches(writer, _put_each(writer, records)))
+
+
+def rebuild(writer: Writer) -> Hash32:
+    """Make all branches anew from the stored accounts and return the root."""
+    for key in [key for key, _ in writer.scan(Table.BRANCHES)]:
+        writer.delete(Table.BRANCHES, key)
+    return root_of(_build_branches(writer, writer.scan(Table.ACCOUNTS)))
+
+
+class _Planner:
+    """Walks down to the changed accounts and collects the branches on the way back up."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.branches: dict[bytes, bytes | None] = {}
+
+    def update_root(self, changes: list[tuple[Address, bytes | None]]) -> Child:
+        """Apply changes, ascending by address, to the whole trie."""
+        if self._reader.get(Table.BRANCHES, ROOT.key) is None:
+            return build_subtree(ROOT, self._changed_records(ROOT, changes), self.branches)
+        return self._update_branch(ROOT, changes)
+
+    def _update(
+        self, place: Place, child: Child, changes: list[tuple[Address, bytes | None]]
+    ) -> Child:
+        if child.accounts > PAGE_ACCOUNTS:
+            return self._update_branch(place, changes)
+        if child.accounts:
+            records = self._changed_records(place, changes)
+        else:
+            records = [(address, value) for address, value in changes if value is not None]
+        return build_subtree(place, records, self.branches)
+
+    def _update_branch(self, place: Place, changes: list[tuple[Address, bytes | None]]) -> Child:
+        payload = self._reader.get(Table.BRANCHES, place.key)
+        assert payload is not None, f"no branch at {place}"
+        children = decode_branch(payload)
+        depth = place.depth
+        for nibble, group in groupby(changes, key=lambda change: nibble_at(change[0], depth)):
+            children[nibble] = self._update(place.child(nibble), children[nibble], list(group))
+        if sum(child.accounts for child in children) > PAGE_ACCOUNTS:
+            return note_branch(place, children, self.branches)
+        # Children that were branches are pages by now and have noted their own end.
+        self.branches[place.key] = None
+        return page_child(self._changed_records(place, changes))
+
+    def _changed_records(
+        self, place: Place, changes: list[tuple[Address, bytes | None]]
+    ) -> list[Record]:
+        records: dict[bytes, bytes] = dict(
+            self._reader.scan(Table.ACCOUNTS, place.prefix, place.end)
+        )
+        for address, value in changes:
+            if value is None:
+                records.pop(address, None)
+            else:
+                records[address] = value
+        return sorted(records.items())
+
+
+class _Part(NamedTuple):
+    """A subtree in the making."""
+
+    child: Child
+    records: tuple[Record, ...]
+    """All of it as long as it is a page, so that it can still become part of a larger page."""
+
+
+_NO_PART = _Part(NO_CHILD, ())
+
+
+def _build_branches(writer: Writer, records: Iterable[Record]) -> Child:
+    """Write the branches above sorted records, holding one 256th of them at a time."""
+    parts: dict[int, _Part] = {}
+    for first, group in groupby(records, key=lambda record: record[0][0]):
+        parts[first] = _build_part(writer, Place(2, bytes((first,))), tuple(group))
+    halves = [
+        _join(writer, ROOT.child(high), [parts.get(high << 4 | low, _NO_PART) for low in range(16)])
+        for high in range(FAN_OUT)
+    ]
+    return _join(writer, ROOT, halves).child
+
+
+def _build_part(writer: Writer, place: Place, records: tuple[Record, ...]) -> _Part:
+    branches: dict[bytes, bytes | None] = {}
+    child = build_subtree(place, records, branches)
+    _write(writer, Table.BRANCHES, branches)
+    return _Part(child, records if child.accounts <= PAGE_ACCOUNTS else ())
+
+
+def _join(writer: Writer, place: Place, parts: list[_Part]) -> _Part:
+    if sum(part.child.accounts for part in parts) <= PAGE_ACCOUNTS:
+        records = tuple(record for part in parts for record in part.records)
+        return _Part(page_child(records), records)
+    branches: dict[bytes, bytes | None] = {}
+    child = note_branch(place, [part.child for part in parts], branches)
+    _write(writer, Table.BRANCHES, branches)
+    return _Part(child, ())
+
+
+def _put_each(writer: Writer, records: Iterable[Record]) -> Iterator[Record]:
+    for record in records:
+        writer.put(Table.ACCOUNTS, *record)
+        yield record
+
+
+def _write(
+    writer: Writer,
+    table: Table,
+    values: Mapping[Address, bytes | None] | Mapping[bytes, bytes | None],
+) -> None:
+    for key, value in values.items():
+        if value is None:
+            writer.delete(table, key)
+        else:
+            writer.put(table, key, value)
