@@ -41,3 +41,10 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     except BadSignatureError:
         return False
     return True
+
+
+def is_public_key(content: bytes) -> bool:
+    """Tell whether bytes are a canonical point of prime order: what every honest key is."""
+    return len(content) == ED25519_KEY_BYTES and bindings.crypto_core_ed25519_is_valid_point(
+        content
+    )
