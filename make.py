@@ -16,8 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -54,6 +54,8 @@ PIP_TO_UV = {
 }
 """Where pip is told to look, uv looks too: it does not read pip's settings itself."""
 
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs")
+
 CODE = ("cli", "node", "protocols", "tests", "make.py")
 
 
@@ -80,9 +82,9 @@ def make_environment(lock: Path, *, dev: bool) -> None:
     """Create or update `.venv`. One process at a time."""
     started = time.monotonic()
     LOG.write_text("")
-    say(f"setting up .venv from {lock.name} (once; details in {LOG.relative_to(ROOT)})")
     interpreter = usable_python()
     ensure_venv_module(interpreter)
+    say(f"setting up .venv from {lock.name} (once; details in {LOG.relative_to(ROOT)})")
     STAMP.unlink(missing_ok=True)
     if not install_with_uv(interpreter, lock) and not install_with_pip(interpreter, lock):
         raise SetupError(f"cannot install the packages of {lock.name}:\n{log_tail()}")
@@ -195,6 +197,9 @@ def uv_settings(interpreter: str) -> dict[str, str]:
         [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     settings = {}
+    if SYSTEM_CERTIFICATES.exists():
+        # pip trusts the system's certificates on Debian; uv brings its own unless told.
+        settings["UV_SYSTEM_CERTS"] = settings["UV_NATIVE_TLS"] = "true"
     for line in listing.stdout.splitlines():
         name, _, value = line.partition("=")
         variable = PIP_TO_UV.get(name.rpartition(".")[2])
@@ -250,8 +255,7 @@ def say(text: str) -> None:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One part of `check`."""
 
     name: str
