@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-from node.storage.store import Reader, Table, Writer
-
-MAX_KEY_BYTES: Final = 511
-"""What LMDB allows, so that both stores refuse the same keys."""
+from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
 
 SCAN_BLOCK: Final = 64
 """Items that a scan takes at once, so that asking for the newest one does not copy a table."""

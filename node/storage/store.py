@@ -7,7 +7,10 @@ Two implementations, one contract: LMDB on disk (`node.storage.disk`) and memory
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
+
+MAX_KEY_BYTES: Final = 511
+"""Longest key of any table: what LMDB allows. A key is never empty."""
 
 
 class Table(Enum):
@@ -52,7 +55,10 @@ class Reader(Protocol):
         *,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (key, value) with `start <= key < end` in key order, or from the end down."""
+        """Yield (key, value) with `start <= key < end` in key order, or from the end down.
+
+        The table must not be written to before the scan has ended.
+        """
         ...
 
 

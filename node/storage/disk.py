@@ -1,0 +1,259 @@
+"""The store on disk: one LMDB environment with one named database for each table.
+
+    <folder>/lock        held with flock while a process uses the folder; holds its pid
+    <folder>/data.mdb    all tables
+    <folder>/lock.mdb    LMDB's table of readers
+
+A new `data.mdb` is made beside its place and moved there when it is complete, so that one that
+stands in its place and is empty or has no format version is damaged and not merely young.
+
+Open it after a fork: LMDB's locks belong to the process that took them.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any, Final, cast
+
+import lmdb
+
+from node.errors import DataFolderError, StorageError
+from node.storage.lmdb_file import BrokenFileError, check_data_file
+from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
+
+FORMAT_VERSION: Final = 1
+"""Raise it with every change to what a table holds that older data cannot be read as."""
+
+FORMAT_KEY: Final = b"format_version"
+"""Key in `Table.META`."""
+
+MAP_BYTES: Final = 64 * 2**30
+"""Address space, not memory or disk: no node of this size of network comes near it."""
+
+MAX_READERS: Final = 1024
+"""Snapshots open at one time. A slot costs 64 bytes and running out of them fails a read."""
+
+DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "lock"
+NEW_FOLDER: Final = "new"
+
+
+class DiskStore:
+    """Implements `Store` in a folder."""
+
+    def __init__(self, folder: Path, *, map_size: int = MAP_BYTES) -> None:
+        """Take the folder, making it and the tables where they are missing.
+
+        Args:
+            folder: Used by nobody else until `close`.
+            map_size: Most bytes that the data file may grow to.
+
+        Raises:
+            DataFolderError: In use, damaged, of another format version, or not ours to write.
+        """
+        self._folder = folder
+        self._writing_thread: int | None = None
+        self._lock = _take_folder(folder)
+        try:
+            self._environment, self._tables = _open(folder, map_size)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """Open a snapshot; see `Store.read`."""
+        with self._reported():
+            transaction = self._environment.begin()
+            try:
+                yield _Reader(transaction, self._tables)
+            finally:
+                # At once, not when it is collected: until then it holds one of the reader slots.
+                transaction.abort()
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Writer]:
+        """Open a write transaction; see `Store.write`.
+
+        Every commit writes its pages to the disk before the page that makes them valid, so no
+        crash of the machine can damage the file. A durable one waits for that last page too.
+        """
+        assert self._writing_thread != threading.get_ident(), "a write inside a write"
+        with self._reported():
+            transaction = self._environment.begin(write=True)
+            self._writing_thread = threading.get_ident()
+            try:
+                yield _Writer(transaction, self._tables)
+                self._writing_thread = None
+                transaction.commit()
+            finally:
+                self._writing_thread = None
+                # After a commit this does nothing.
+                transaction.abort()
+            if durable:
+                self._environment.sync(True)  # noqa: FBT003 - it takes no keyword in all versions.
+
+    def close(self) -> None:
+        """Release the folder. Nothing may be used afterwards."""
+        with self._reported():
+            self._environment.sync(True)  # noqa: FBT003 - as above.
+        self._environment.close()
+        os.close(self._lock)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise StorageError(f"{self._folder / DATA_FILE}: {error}") from error
+
+
+class _Reader:
+    """A transaction of LMDB as a `Reader`."""
+
+    def __init__(self, transaction: Any, tables: dict[Table, Any]) -> None:
+        self._transaction = transaction
+        self._tables = tables
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return cast("bytes | None", self._transaction.get(key, db=self._tables[table]))
+
+    def scan(
+        self,
+        table: Table,
+        start: bytes = b"",
+        end: bytes | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            if reverse:
+                yield from _down(cursor, start, end)
+            elif cursor.set_range(start):
+                for item in cursor.iternext():
+                    if end is not None and item[0] >= end:
+                        return
+                    yield item
+
+
+def _down(cursor: Any, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    # `set_range` finds the first key at or after the end: the one before it is the first wanted.
+    found = end is not None and cursor.set_range(end)
+    if not (cursor.prev() if found else cursor.last()):
+        return
+    for item in cursor.iterprev():
+        if item[0] < start:
+            return
+        yield item
+
+
+class _Writer(_Reader):
+    """A write transaction of LMDB as a `Writer`."""
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        assert 0 < len(key) <= MAX_KEY_BYTES
+        self._transaction.put(key, value, db=self._tables[table])
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self._transaction.delete(key, db=self._tables[table])
+
+
+def _take_folder(folder: Path) -> int:
+    """Lock the folder for this process and return the descriptor that holds the lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DataFolderError(f"{folder}: {error.strerror}") from error
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise DataFolderError(f"{folder} is in use by process {holder}") from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, b"%d\n" % os.getpid())
+    return descriptor
+
+
+def _open(folder: Path, map_size: int) -> tuple[Any, dict[Table, Any]]:
+    """Open the environment, made and checked before."""
+    path = folder / DATA_FILE
+    try:
+        if not path.exists():
+            _create(folder, map_size)
+        check_data_file(path)
+        return _open_checked(folder, map_size)
+    except OSError as error:
+        raise DataFolderError(f"{path}: {error.strerror}") from error
+    except BrokenFileError as error:
+        raise DataFolderError(f"{path} is damaged: {error}") from error
+    except lmdb.Error as error:
+        raise DataFolderError(f"{path} cannot be opened: {error}") from error
+
+
+def _create(folder: Path, map_size: int) -> None:
+    """Make a data file with all tables and move it into its place."""
+    new = folder / NEW_FOLDER
+    shutil.rmtree(new, ignore_errors=True)
+    environment = _environment(new, map_size)
+    with environment.begin(write=True) as transaction:
+        tables = _open_tables(environment, transaction)
+        transaction.put(FORMAT_KEY, b"%d" % FORMAT_VERSION, db=tables[Table.META])
+    environment.sync(True)  # noqa: FBT003 - it takes no keyword in all versions.
+    environment.close()
+    (new / DATA_FILE).rename(folder / DATA_FILE)
+    shutil.rmtree(new)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder, not only the files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_checked(folder: Path, map_size: int) -> tuple[Any, dict[Table, Any]]:
+    environment = _environment(folder, map_size)
+    try:
+        # If the format is another one, what was opened here is undone and the file stays as it is.
+        with environment.begin(write=True) as transaction:
+            tables = _open_tables(environment, transaction)
+            _check_format(folder, transaction.get(FORMAT_KEY, db=tables[Table.META]))
+    except BaseException:
+        environment.close()
+        raise
+    return environment, tables
+
+
+def _check_format(folder: Path, found: bytes | None) -> None:
+    if found != b"%d" % FORMAT_VERSION:
+        version = "none" if found is None else found[:32].decode("ascii", "replace")
+        raise DataFolderError(
+            f"{folder} has data of format version {version}, this node needs {FORMAT_VERSION}"
+        )
+
+
+def _open_tables(environment: Any, transaction: Any) -> dict[Table, Any]:
+    return {table: environment.open_db(table.value.encode(), transaction) for table in Table}
+
+
+def _environment(folder: Path, map_size: int) -> Any:
+    return lmdb.open(
+        str(folder),
+        map_size=map_size,
+        max_dbs=len(Table),
+        max_readers=MAX_READERS,
+        max_spare_txns=1,
+        # The page that ends a commit is flushed by `sync`, everything before it by the commit.
+        metasync=False,
+        # The format that `check_data_file` knows.
+        lib_version=0,
+    )
