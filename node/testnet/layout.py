@@ -93,16 +93,25 @@ class NetworkFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodePorts:
+    """The TCP ports of one node on 127.0.0.1, kept across restarts."""
+
+    p2p: int
+    rpc: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """The content of network.json."""
 
     spec: NetworkSpec
-    ports: Mapping[str, int]
-    """Node name to the TCP port that it listens on, kept across restarts."""
+    ports: Mapping[str, NodePorts]
+    """By node name."""
 
     def save(self, folder: NetworkFolder) -> None:
         """Write the file whole or not at all."""
-        content = {"format": FORMAT, "spec": asdict(self.spec), "ports": dict(self.ports)}
+        ports = {name: asdict(both) for name, both in self.ports.items()}
+        content = {"format": FORMAT, "spec": asdict(self.spec), "ports": ports}
         replace_file(folder.description, json.dumps(content, indent=2) + "\n")
 
     @classmethod
@@ -122,7 +131,7 @@ class Description:
         try:
             if content["format"] != FORMAT:
                 raise ConfigError(f"{path}: format {content['format']} instead of {FORMAT}")
-            ports = {str(name): int(port) for name, port in content["ports"].items()}
+            ports = {name: NodePorts(**both) for name, both in content["ports"].items()}
             return cls(spec=_spec(content["spec"]), ports=ports)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"{path}: not a network description: {error!r}") from error

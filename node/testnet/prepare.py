@@ -1,0 +1,122 @@
+"""Writing the files of a network: keys, genesis, settings. The same seed gives the same keys."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from node.chain.genesis import Genesis
+from node.errors import ConfigError
+from node.keys import NodeKeys
+from node.policy import Policy
+from node.testnet.layout import Description, NetworkFolder, NodePorts
+from node.testnet.ports import free_ports
+from node.testnet.spec import NetworkSpec, NodeSpec
+from node.testnet.topology import dials_of, smallest_degree
+from node.testnet.workload import workload_balances
+
+MAX_MIN_PEERS: Final = 3
+"""What a node of a public network asks for before it trusts what its peers agree on."""
+
+VALIDITY_WINDOW_BATCHES: Final = 2
+PRODUCER_TIMEOUT_FACTOR: Final = 4
+"""A silent producer is skipped after four block times."""
+
+
+def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> Description:
+    """Write all files of a network into a new folder.
+
+    Args:
+        spec: What it is made of.
+        folder: Must not exist.
+        timestamp_ms: Time of the genesis block.
+
+    Raises:
+        ConfigError: The folder exists or cannot be written.
+        ListenError: Not enough free ports.
+    """
+    ports = _ports(spec)
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError:
+        name = folder.path.name
+        raise ConfigError(
+            f"network {name!r} exists: 'headway net start --name {name}' starts it again,"
+            f" 'headway net down --purge --name {name}' removes it, another --name keeps both"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{folder.path}: {error.strerror}") from error
+    keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
+    _genesis(spec, keys, timestamp_ms).save(folder.genesis)
+    _write_nodes(spec, folder, keys, ports)
+    description = Description(spec=spec, ports=ports)
+    description.save(folder)
+    return description
+
+
+def policy_of(spec: NetworkSpec) -> Policy:
+    """Return the chain's numbers for a local network."""
+    return Policy(
+        batch_length=spec.batch_length,
+        batches_per_epoch=spec.batches_per_epoch,
+        slots=spec.slots,
+        block_separation_ms=spec.block_time_ms,
+        producer_timeout_ms=PRODUCER_TIMEOUT_FACTOR * spec.block_time_ms,
+        validity_window_batches=VALIDITY_WINDOW_BATCHES,
+    )
+
+
+def _ports(spec: NetworkSpec) -> dict[str, NodePorts]:
+    # Unseeded on purpose: two networks of one seed may run at the same time.
+    free = iter(free_ports(2 * len(spec.nodes), Random()))
+    return {node.name: NodePorts(p2p=next(free), rpc=next(free)) for node in spec.nodes}
+
+
+def _genesis(spec: NetworkSpec, keys: Mapping[str, NodeKeys], timestamp_ms: int) -> Genesis:
+    accounts = workload_balances(spec.seed, spec.load_accounts) if spec.load_tps else {}
+    return Genesis.for_testnet(
+        spec.seed,
+        validators=[keys[node.name] for node in spec.nodes if node.is_validator],
+        policy=policy_of(spec),
+        timestamp=timestamp_ms,
+        name=spec.name[:32],
+        accounts=accounts,
+    )
+
+
+def _write_nodes(
+    spec: NetworkSpec,
+    folder: NetworkFolder,
+    keys: Mapping[str, NodeKeys],
+    ports: Mapping[str, NodePorts],
+) -> None:
+    dials = dials_of(spec.topology, len(spec.nodes), spec.seed)
+    min_peers = min(MAX_MIN_PEERS, smallest_degree(dials))
+    for node, targets in zip(spec.nodes, dials, strict=True):
+        files = folder.node(node.name)
+        files.path.mkdir(parents=True)
+        keys[node.name].save(files.keys)
+        seeds = [_address(spec.nodes[target], keys, ports) for target in targets]
+        files.config.write_text(_settings(node, ports[node.name], seeds, min_peers), "utf-8")
+
+
+def _address(node: NodeSpec, keys: Mapping[str, NodeKeys], ports: Mapping[str, NodePorts]) -> str:
+    return f"/ip4/127.0.0.1/tcp/{ports[node.name].p2p}/p2p/{keys[node.name].peer_id}"
+
+
+def _settings(node: NodeSpec, ports: NodePorts, seeds: list[str], min_peers: int) -> str:
+    """Return the node's config.toml. Paths in it are relative to its folder."""
+    quoted = ",\n".join(f'    "{seed}"' for seed in seeds)
+    return f"""\
+# {node.name}: written when the network was made; restart the node after a change.
+profile = "{node.profile}"
+genesis = "../../genesis.json"
+data_dir = "data"
+keys = "keys.json"
+validator = {str(node.is_validator).lower()}
+listen = ["/ip4/127.0.0.1/tcp/{ports.p2p}"]
+rpc = "127.0.0.1:{ports.rpc}"
+min_peers = {min_peers}
+seeds = [
+{quoted}
+]
+"""
