@@ -3,7 +3,7 @@
     <networks folder>/<network>/
         network.json        what it is made of, and the ports its nodes keep
         genesis.json
-        load.log  load.json the transaction workload, if there is one
+        load/               log and process.json of the transaction workload, if there is one
         nodes/<node>/
             config.toml  keys.json  node.log  process.json
             data/           the node's data folder
@@ -78,14 +78,9 @@ class NetworkFolder:
         return self.path / "genesis.json"
 
     @property
-    def load_log(self) -> Path:
-        """What the transaction workload reports."""
-        return self.path / "load.log"
-
-    @property
-    def load_process(self) -> Path:
-        """Process of the transaction workload while it runs."""
-        return self.path / "load.json"
+    def load(self) -> Path:
+        """Folder of the transaction workload."""
+        return self.path / "load"
 
     def node(self, name: str) -> NodeFolder:
         """Return the files of one node."""

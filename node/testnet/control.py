@@ -1,0 +1,188 @@
+"""What can be done with a network from outside: ask, wait, stop.
+
+Nothing here imports libp2p or runs an event loop, so commands that use it start fast.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from node.errors import UnreachableError
+from node.process import ProcessRecord
+from node.rpc.client import RpcClient, RpcError
+from node.testnet.expression import Condition, Facts, holds
+from node.testnet.layout import NetworkFolder
+from node.testnet.processes import end_processes
+from node.testnet.spec import NodeSpec
+
+STATUS_TIMEOUT_S: Final = 5.0
+"""A node that does not answer within this is shown as not answering."""
+
+STOP_TIMEOUT_S: Final = 10.0
+"""Longer than a node's own bound for a graceful stop."""
+
+NEWS_TIMEOUT_S: Final = 2.0
+"""How long a node holds a question for news before it answers that there are none."""
+
+RETRY_S: Final = 0.1
+"""Between two looks at a node that is not up yet."""
+
+LOAD: Final = "load"
+"""Name of the workload's process beside those of the nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """One node as seen from outside."""
+
+    node: NodeSpec
+    state: str
+    """`running`, `stopped`, `crashed` (its process record is there, the process is not) or
+    `silent` (the process is there and does not answer)."""
+    pid: int | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """What the node says of itself; empty unless it runs."""
+
+    @property
+    def facts(self) -> Facts:
+        """What conditions may ask of it."""
+        status = self.status
+        return {
+            "name": self.node.name,
+            "profile": self.node.profile,
+            "state": self.state,
+            "height": status.get("height"),
+            "head": status.get("head"),
+            "finalized": status.get("finalized"),
+            "peers": status.get("peers"),
+            "phase": status.get("phase"),
+            "behind": status.get("behind"),
+            "consensus": str(status["consensus"]).lower() if "consensus" in status else None,
+        }
+
+
+def report(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> list[NodeReport]:
+    """Ask all nodes at the same time."""
+    if not nodes:
+        return []
+    with ThreadPoolExecutor(max_workers=min(len(nodes), 32)) as pool:
+        return list(pool.map(lambda node: report_one(folder, node), nodes))
+
+
+def report_one(folder: NetworkFolder, node: NodeSpec) -> NodeReport:
+    """Ask one node."""
+    record = ProcessRecord.load(folder.node(node.name).data)
+    if record is None:
+        return NodeReport(node=node, state="stopped")
+    if not record.is_alive():
+        return NodeReport(node=node, state="crashed")
+    try:
+        with RpcClient(record.rpc, timeout_s=STATUS_TIMEOUT_S) as client:
+            status = client.call("getStatus")["data"]
+    except (UnreachableError, RpcError):
+        return NodeReport(node=node, state="silent", pid=record.pid)
+    return NodeReport(node=node, state="running", pid=record.pid, status=status)
+
+
+def running(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> dict[str, ProcessRecord]:
+    """Return the process records of the nodes that are alive, by name."""
+    found = {}
+    for node in nodes:
+        record = ProcessRecord.load(folder.node(node.name).data)
+        if record is not None and record.is_alive():
+            found[node.name] = record
+    return found
+
+
+def stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> tuple[list[str], list[str]]:
+    """Stop nodes gracefully, by force after a bound.
+
+    Returns:
+        Names of those that were running, and of those among them that had to be killed.
+    """
+    records = running(folder, nodes)
+    pids = {name: record.pid for name, record in records.items()}
+    return list(pids), end_processes(pids, timeout_s=STOP_TIMEOUT_S)
+
+
+def stop_load(folder: NetworkFolder) -> bool:
+    """Stop the transaction workload. Tells whether there was one."""
+    record = ProcessRecord.load(folder.load)
+    if record is None:
+        return False
+    is_alive = record.is_alive()
+    if is_alive:
+        end_processes({LOAD: record.pid}, timeout_s=STOP_TIMEOUT_S)
+    ProcessRecord.remove(folder.load)
+    return is_alive
+
+
+class Watch:
+    """Follows nodes: each tells its news as soon as there are any.
+
+    One thread for each node asks it for the next change and waits for the answer, so nothing is
+    polled but nodes that are not up.
+    """
+
+    def __init__(self, folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> None:
+        self._folder = folder
+        self._news: queue.Queue[NodeReport] = queue.Queue()
+        self._stopping = threading.Event()
+        self.reports = {node.name: NodeReport(node=node, state="stopped") for node in nodes}
+        """The newest report of each node, in the order given."""
+        for node in nodes:
+            # Daemon threads: a command that is done does not wait for a silent node.
+            threading.Thread(target=self._follow, args=(node,), daemon=True).start()
+
+    def wait_for(self, condition: Condition, timeout_s: float) -> bool:
+        """Wait until a condition holds. Tells whether it came to hold in time."""
+        deadline = time.monotonic() + timeout_s
+        while not holds(condition, [each.facts for each in self.reports.values()]):
+            if not self.next_news(deadline - time.monotonic()):
+                return False
+        return True
+
+    def next_news(self, timeout_s: float) -> bool:
+        """Take in the next report. Tells whether one came in time."""
+        try:
+            news = self._news.get(timeout=max(timeout_s, 0))
+        except queue.Empty:
+            return False
+        self.reports[news.node.name] = news
+        return True
+
+    def close(self) -> None:
+        """End the threads, each with the answer that it waits for."""
+        self._stopping.set()
+
+    def _follow(self, node: NodeSpec) -> None:
+        last: NodeReport | None = None
+        while not self._stopping.is_set():
+            record = ProcessRecord.load(self._folder.node(node.name).data)
+            if record is not None and record.is_alive():
+                self._follow_running(node, record)
+            now = report_one(self._folder, node)
+            if now != last:
+                self._news.put(now)
+            last = now
+            self._stopping.wait(RETRY_S)
+
+    def _follow_running(self, node: NodeSpec, record: ProcessRecord) -> None:
+        """Pass on the news of one process until it stops answering."""
+        sequence = 0
+        with RpcClient(record.rpc, timeout_s=STATUS_TIMEOUT_S + NEWS_TIMEOUT_S) as client:
+            while not self._stopping.is_set():
+                question = {"after": sequence, "timeout_s": NEWS_TIMEOUT_S}
+                try:
+                    status = client.call("awaitStatus", question)["data"]
+                except (UnreachableError, RpcError):
+                    return
+                if status["sequence"] != sequence:
+                    sequence = status["sequence"]
+                    self._news.put(
+                        NodeReport(node=node, state="running", pid=record.pid, status=status)
+                    )
