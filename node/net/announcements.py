@@ -17,8 +17,8 @@ from protocols.types import PeerId
 MAX_SEEN: Final = 8192
 """Messages remembered, oldest forgotten first: minutes of traffic of a busy network."""
 
-VERDICT_TIMEOUT_S: Final = 15.0
-"""A header may wait ten seconds for its body and then be pushed; who takes longer is too late."""
+VERDICT_TIMEOUT_S: Final = 10.0
+"""As on the real network: relaying a message later than this would be too late."""
 
 
 @dataclass(slots=True)

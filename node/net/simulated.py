@@ -131,7 +131,7 @@ class SimulatedNetwork:
     @property
     def listen_addresses(self) -> tuple[str, ...]:
         """Our one address, while running."""
-        return () if self._nursery is None else (simulated_address(self._peer_id),)
+        return (simulated_address(self._peer_id),) if self.is_running else ()
 
     @property
     def events(self) -> trio.MemoryReceiveChannel[NetworkEvent]:
@@ -156,13 +156,13 @@ class SimulatedNetwork:
 
     def serve(self, protocol: RequestProtocol, handler: Handler) -> None:
         """Answer requests of this protocol with `handler`."""
-        assert self._nursery is None
+        assert not self.is_running
         assert protocol not in self._handlers
         self._handlers[protocol] = handler
 
     def subscribe(self, topic: Topic) -> trio.MemoryReceiveChannel[GossipMessage]:
         """Join a topic."""
-        assert self._nursery is None
+        assert not self.is_running
         assert topic not in self._subscriptions
         sender, receiver = trio.open_memory_channel[GossipMessage](SUBSCRIPTION_CAPACITY)
         self._subscriptions[topic] = sender
@@ -242,6 +242,11 @@ class SimulatedNetwork:
     # What the hub and the tests need besides.
 
     @property
+    def is_running(self) -> bool:
+        """Whether `run` has started and neither ended nor been killed."""
+        return self._nursery is not None
+
+    @property
     def linked(self) -> tuple[PeerId, ...]:
         """The peers that we have a connection to."""
         return tuple(self._links)
@@ -258,7 +263,7 @@ class SimulatedNetwork:
 
     def schedule(self, arrival: Arrival, action: Callable[[], None]) -> None:
         """Run `action` in our own task at that time, unless we stop before."""
-        if self._nursery is None:
+        if not self.is_running:
             return
         self._scheduled += 1
         heapq.heappush(self._arrivals, (arrival, self._scheduled, action))
@@ -298,7 +303,7 @@ class SimulatedNetwork:
     # Connections.
 
     async def _dial(self, peer: PeerId) -> None:
-        if self._nursery is None or peer == self._peer_id or not self.admits(peer):
+        if not self.is_running or peer == self._peer_id or not self.admits(peer):
             raise UnavailableError(f"{peer} is not to be dialled")
         await self._travel(self._peer_id, peer)
         remote = self._remote(peer)
@@ -306,7 +311,7 @@ class SimulatedNetwork:
             raise UnavailableError(f"{peer} refused")
         await self._travel(peer, self._peer_id)
         # Either side may be gone meanwhile, or the other's dial may have come first.
-        if self._nursery is None or self._remote(peer) is not remote:
+        if self._hub.station(self._peer_id) is not self or self._remote(peer) is not remote:
             raise UnavailableError(f"{peer} is gone")
         if peer not in self._links:
             self._shake_hands(remote)
