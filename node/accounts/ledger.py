@@ -7,7 +7,7 @@ Coins never exceed `MAX_COINS` in one account. A transaction that would break th
 a fee or reward that would is cut, because a network must not halt over its own rewards.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.accounts.account import REWARD_POT, Account
@@ -72,12 +72,11 @@ class Ledger:
         self._credit(REWARD_POT, transaction.fee)
         return None
 
-    def pay_out(self, rewards: Iterable[Reward], policy: Policy) -> None:
-        """Apply the rewards of a macro block: new coins and those of the pot, at most."""
-        left = self.balance(REWARD_POT) + policy.batch_reward
-        left -= sum(reward.value for reward in rewards)
+    def pay_out(self, rewards: Sequence[Reward], policy: Policy) -> None:
+        """Apply the rewards of a macro block, which must be no more than what is there."""
+        left = _payable(self.balance(REWARD_POT), policy) - sum(reward.value for reward in rewards)
         assert left >= 0
-        self._balances[REWARD_POT] = min(left, MAX_COINS)
+        self._balances[REWARD_POT] = left
         for reward in rewards:
             self._credit(reward.recipient, reward.value)
 
@@ -143,12 +142,17 @@ def expected_rewards(
         rewarded = sum(slot not in punished for slot in validators.band(index))
         slots_by_address[member.address] = slots_by_address.get(member.address, 0) + rewarded
     slots = sum(slots_by_address.values())
-    share = (pot + policy.batch_reward) // slots if slots else 0
+    share = _payable(pot, policy) // slots if slots else 0
     return tuple(
         Reward(address, share * rewarded)
         for address, rewarded in slots_by_address.items()
         if share * rewarded
     )
+
+
+def _payable(pot: int, policy: Policy) -> int:
+    """Return the coins that a macro block may pay; an amount above the limit has no encoding."""
+    return min(pot + policy.batch_reward, MAX_COINS)
 
 
 def pot_balance(reader: Reader) -> int:

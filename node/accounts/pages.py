@@ -87,9 +87,11 @@ class Child(NamedTuple):
 
 NO_CHILD: Final = Child(0, ZERO_HASH)
 
-_LAYOUT: Final = Struct(">" + f"Q{HASH_BYTES}s" * FAN_OUT)
+_CHILD: Final = Struct(f">Q{HASH_BYTES}s")
 
-BRANCH_BYTES: Final = _LAYOUT.size
+CHILD_BYTES: Final = _CHILD.size
+
+BRANCH_BYTES: Final = FAN_OUT * CHILD_BYTES
 
 
 def nibble_at(address: bytes, depth: int) -> int:
@@ -115,25 +117,29 @@ def page_child(records: Sequence[Record]) -> Child:
     return Child(len(records), hash_page(records)) if records else NO_CHILD
 
 
-def encode_branch(children: Sequence[Child]) -> bytes:
-    """Return the 640 bytes of a branch."""
-    return _LAYOUT.pack(*(field for child in children for field in child))
+def child_at(branch: bytes | bytearray, nibble: int) -> Child:
+    """Read one child of an encoded branch."""
+    return Child._make(_CHILD.unpack_from(branch, nibble * CHILD_BYTES))
 
 
-def decode_branch(payload: bytes) -> list[Child]:
-    """Read the 16 children of a branch of exactly 640 bytes."""
-    fields = _LAYOUT.unpack(payload)
-    return [Child(*pair) for pair in zip(fields[::2], fields[1::2], strict=True)]
+def put_child(branch: bytearray, nibble: int, child: Child) -> None:
+    """Change one child of an encoded branch."""
+    _CHILD.pack_into(branch, nibble * CHILD_BYTES, *child)
 
 
-def hash_branch(payload: bytes) -> Hash32:
+def accounts_below(branch: bytes | bytearray) -> int:
+    """Return how many accounts an encoded branch stands for."""
+    return sum(child_at(branch, nibble).accounts for nibble in range(FAN_OUT))
+
+
+def encode_branch(children: Iterable[Child]) -> bytes:
+    """Return the 640 bytes of a branch with 16 children."""
+    return b"".join([_CHILD.pack(*child) for child in children])
+
+
+def hash_branch(branch: bytes | bytearray) -> Hash32:
     """Hash an encoded branch."""
-    return hash32(BRANCH_DOMAIN + payload)
-
-
-def branch_child(children: Sequence[Child], payload: bytes) -> Child:
-    """Return what the branch above says of an encoded branch with these children."""
-    return Child(sum(child.accounts for child in children), hash_branch(payload))
+    return hash32(BRANCH_DOMAIN + branch)
 
 
 def build_subtree(
@@ -155,16 +161,9 @@ def build_subtree(
         build_subtree(place.child(nibble), group, branches) if group else NO_CHILD
         for nibble, group in enumerate(groups)
     ]
-    return note_branch(place, children, branches)
-
-
-def note_branch(
-    place: Place, children: Sequence[Child], branches: dict[bytes, bytes | None]
-) -> Child:
-    """Encode a branch, note it under its place, and return what the branch above says of it."""
-    payload = encode_branch(children)
-    branches[place.key] = payload
-    return branch_child(children, payload)
+    branch = encode_branch(children)
+    branches[place.key] = branch
+    return Child(len(records), hash_branch(branch))
 
 
 def root_of(child: Child) -> Hash32:

@@ -12,7 +12,7 @@ branches above the changed accounts and nothing else.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from node.accounts.pages import (
     EMPTY_ROOT,
@@ -23,12 +23,14 @@ from node.accounts.pages import (
     Child,
     Place,
     Record,
+    accounts_below,
     build_subtree,
-    decode_branch,
+    child_at,
+    encode_branch,
     hash_branch,
     nibble_at,
-    note_branch,
     page_child,
+    put_child,
     root_from_records,
     root_of,
 )
@@ -109,6 +111,9 @@ def rebuild(writer: Writer) -> Hash32:
     return root_of(_build_branches(writer, writer.scan(Table.ACCOUNTS)))
 
 
+_Change: TypeAlias = tuple[Address, bytes | None]
+
+
 class _Planner:
     """Walks down to the changed accounts and collects the branches on the way back up."""
 
@@ -116,48 +121,56 @@ class _Planner:
         self._reader = reader
         self.branches: dict[bytes, bytes | None] = {}
 
-    def update_root(self, changes: list[tuple[Address, bytes | None]]) -> Child:
+    def update_root(self, changes: list[_Change]) -> Child:
         """Apply changes, ascending by address, to the whole trie."""
-        if self._reader.get(Table.BRANCHES, ROOT.key) is None:
+        branch = self._reader.get(Table.BRANCHES, ROOT.key)
+        if branch is None:
             return build_subtree(ROOT, self._changed_records(ROOT, changes), self.branches)
-        return self._update_branch(ROOT, changes)
+        return self._update_branch(ROOT, accounts_below(branch), changes)
 
-    def _update(
-        self, place: Place, child: Child, changes: list[tuple[Address, bytes | None]]
-    ) -> Child:
-        if child.accounts > PAGE_ACCOUNTS:
-            return self._update_branch(place, changes)
-        if child.accounts:
+    def _update(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
+        if accounts > PAGE_ACCOUNTS:
+            return self._update_branch(place, accounts, changes)
+        if accounts:
             records = self._changed_records(place, changes)
         else:
             records = [(address, value) for address, value in changes if value is not None]
         return build_subtree(place, records, self.branches)
 
-    def _update_branch(self, place: Place, changes: list[tuple[Address, bytes | None]]) -> Child:
-        payload = self._reader.get(Table.BRANCHES, place.key)
-        assert payload is not None, f"no branch at {place}"
-        children = decode_branch(payload)
-        depth = place.depth
-        for nibble, group in groupby(changes, key=lambda change: nibble_at(change[0], depth)):
-            children[nibble] = self._update(place.child(nibble), children[nibble], list(group))
-        if sum(child.accounts for child in children) > PAGE_ACCOUNTS:
-            return note_branch(place, children, self.branches)
+    def _update_branch(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
+        stored = self._reader.get(Table.BRANCHES, place.key)
+        assert stored is not None, f"no branch at {place}"
+        branch = bytearray(stored)
+        for nibble, group in _by_nibble(changes, place.depth):
+            before = child_at(branch, nibble)
+            after = self._update(place.child(nibble), before.accounts, group)
+            put_child(branch, nibble, after)
+            accounts += after.accounts - before.accounts
+        if accounts > PAGE_ACCOUNTS:
+            self.branches[place.key] = bytes(branch)
+            return Child(accounts, hash_branch(branch))
         # Children that were branches are pages by now and have noted their own end.
         self.branches[place.key] = None
         return page_child(self._changed_records(place, changes))
 
-    def _changed_records(
-        self, place: Place, changes: list[tuple[Address, bytes | None]]
-    ) -> list[Record]:
-        records: dict[bytes, bytes] = dict(
-            self._reader.scan(Table.ACCOUNTS, place.prefix, place.end)
-        )
+    def _changed_records(self, place: Place, changes: list[_Change]) -> list[Record]:
+        stored = self._reader.scan(Table.ACCOUNTS, place.prefix, place.end)
+        records: dict[bytes, bytes] = dict(stored)
         for address, value in changes:
             if value is None:
                 records.pop(address, None)
             else:
                 records[address] = value
         return sorted(records.items())
+
+
+def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:
+    """Split changes, ascending by address, by the nibble that decides at a depth."""
+    if len(changes) == 1:
+        yield nibble_at(changes[0][0], depth), changes
+        return
+    for nibble, group in groupby(changes, key=lambda change: nibble_at(change[0], depth)):
+        yield nibble, list(group)
 
 
 class _Part(NamedTuple):
@@ -191,13 +204,13 @@ def _build_part(writer: Writer, place: Place, records: tuple[Record, ...]) -> _P
 
 
 def _join(writer: Writer, place: Place, parts: list[_Part]) -> _Part:
-    if sum(part.child.accounts for part in parts) <= PAGE_ACCOUNTS:
+    accounts = sum(part.child.accounts for part in parts)
+    if accounts <= PAGE_ACCOUNTS:
         records = tuple(record for part in parts for record in part.records)
         return _Part(page_child(records), records)
-    branches: dict[bytes, bytes | None] = {}
-    child = note_branch(place, [part.child for part in parts], branches)
-    _write(writer, Table.BRANCHES, branches)
-    return _Part(child, ())
+    branch = encode_branch(part.child for part in parts)
+    writer.put(Table.BRANCHES, place.key, branch)
+    return _Part(Child(accounts, hash_branch(branch)), ())
 
 
 def _put_each(writer: Writer, records: Iterable[Record]) -> Iterator[Record]:
