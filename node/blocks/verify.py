@@ -1,0 +1,364 @@
+"""The rules of a block, one named error for each, in the order in which they are checked.
+
+    on its own     type, network, version, sizes, validators present, time against our clock,
+                   body hash, transactions, equivocation proofs
+    to its parent  number, parent hash, time, skip rules, producer, seed, elected validators,
+                   parent election, round, punished slots, quorum
+
+A light verification is the same list without the body. What needs the account state (rewards,
+funds, roots) is checked where a block is executed, in `node.chain.execution`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self, TypeAlias
+
+from node.accounts.diff import EMPTY_DIFF
+from node.accounts.transaction import MAX_COINS, Transaction
+from node.blocks.block import Block
+from node.blocks.body import EMPTY_MICRO_BODY, EquivocationProof, MacroBody, MicroBody
+from node.blocks.header import Header, MacroHeader
+from node.blocks.justification import ProducerSignature, QuorumSignature, SkipProof
+from node.blocks.signing import precommit_message, skip_message
+from node.blocks.slots import Candidate, draw_validators, producer_slot
+from node.blocks.validators import SignerSet, Validator, Validators
+from node.chain.genesis import BLOCK_VERSION
+from node.chain.history_tree import EMPTY_ROOT as EMPTY_HISTORY_ROOT
+from node.chain.results import BlockError
+from node.crypto import bls, ed25519
+from node.crypto.seeds import entropy, verify_seed
+from node.policy import Policy
+from protocols.limits import MAX_EXTRA_DATA_BYTES
+from protocols.types import Hash32, Height
+
+_EMPTY_DIFF_ROOT: Final = EMPTY_DIFF.root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRules:
+    """What the blocks of one batch are verified against: the same on every branch of it."""
+
+    policy: Policy
+    network: int
+    candidates: tuple[Candidate, ...]
+    """Who may be drawn at the next election."""
+    validators: Validators
+    punished: SignerSet
+    """Slots that the last macro block has punished."""
+    election: Hash32
+    """Hash of the last election block."""
+    keys: bls.KeyCache
+
+    def slot_owner(self, parent_seed: bytes, number: Height, round_: int = 0) -> Validator:
+        """Return the producer of a micro block, or the proposer of a round."""
+        slot = producer_slot(self.validators, self.punished, entropy(parent_seed), number, round_)
+        return self.validators.owner(slot)
+
+    def has_quorum(self, signers: SignerSet, message: bytes, signature: bytes) -> bool:
+        """Tell whether at least 2f+1 slots have signed a message."""
+        members = self.validators.members
+        # Counting is cheap and comes first: a pairing is worth a thousand times as much.
+        if signers.bits >> len(members) or self.validators.slots_of(signers) < self.policy.quorum:
+            return False
+        voting_keys = [members[index].voting_key for index in signers.indices()]
+        return bls.verify_aggregate(voting_keys, message, signature, self.keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What a block continues."""
+
+    parent: Header
+    owner: Validator
+    """Who may produce it (a micro block) or have proposed it (a macro block)."""
+    punished: SignerSet | None = None
+    """Slots that a macro block must punish: those skipped on its branch. None for micro blocks."""
+
+    @classmethod
+    def of(
+        cls, header: Header, parent: Header, rules: BatchRules, punished: SignerSet | None = None
+    ) -> Self:
+        """Find out who owns the slot of a header that claims this parent."""
+        round_ = header.round if isinstance(header, MacroHeader) else 0
+        owner = rules.slot_owner(parent.seed, header.number, round_)
+        return cls(parent=parent, owner=owner, punished=punished)
+
+
+def verify_alone(
+    block: Block, rules: BatchRules, *, now_ms: int, with_body: bool
+) -> BlockError | None:
+    """Check everything that needs no other block.
+
+    Args:
+        block: Any block.
+        rules: Of the batch that it claims to be in.
+        now_ms: Our clock, milliseconds since the Unix epoch.
+        with_body: Whether the body must be there and is checked.
+    """
+    for check in _HEADER_CHECKS:
+        if error := check(block, rules):
+            return error
+    if block.header.timestamp > now_ms + rules.policy.max_clock_drift_ms:
+        return BlockError.FROM_FUTURE
+    return verify_body(block, rules) if with_body else None
+
+
+def verify_body(block: Block, rules: BatchRules) -> BlockError | None:
+    """Check a body against its header and by itself."""
+    body = block.body
+    if body is None:
+        return BlockError.MISSING_BODY
+    if body.root != block.header.body_root:
+        return BlockError.WRONG_BODY_ROOT
+    return None if isinstance(body, MacroBody) else _check_micro_body(body, block.number, rules)
+
+
+def verify_links(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
+    """Check a block against its parent, without its justification.
+
+    That is what a proposal must pass before anybody votes for it.
+    """
+    return _first_error(_LINK_CHECKS, block, lineage, rules)
+
+
+def verify_justification(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
+    """Check who signed a block."""
+    return _first_error(_SIGNATURE_CHECKS, block, lineage, rules)
+
+
+def verify_successor(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
+    """Check a block against its parent, justification included, in the order of the rules."""
+    return _first_error(_SUCCESSOR_CHECKS, block, lineage, rules)
+
+
+def is_valid_transaction(
+    transaction: Transaction, number: Height, policy: Policy, network: int
+) -> bool:
+    """Tell whether a transaction may stand in a block of this height, funds aside."""
+    return may_include(transaction, number, policy, network) and ed25519.verify(
+        transaction.sender_key, transaction.hash, transaction.signature
+    )
+
+
+def may_include(transaction: Transaction, number: Height, policy: Policy, network: int) -> bool:
+    """Tell the same of a transaction whose signature is known to be good."""
+    last = transaction.validity_start + policy.validity_window_blocks
+    return (
+        transaction.network == network
+        and transaction.validity_start <= number <= last
+        and transaction.value + transaction.fee <= MAX_COINS
+    )
+
+
+def history_root_after(parent: Header, policy: Policy) -> Hash32:
+    """Return the history root of a block without transactions: each epoch starts a new tree."""
+    return EMPTY_HISTORY_ROOT if policy.is_election(parent.number) else parent.history_root
+
+
+def is_valid_equivocation_proof(
+    proof: EquivocationProof, number: Height, rules: BatchRules
+) -> bool:
+    """Tell whether one validator of this epoch has signed both headers.
+
+    Args:
+        proof: Its headers are different: the decoder has seen to that.
+        number: Height of the block that carries it, which must not be below the proof's.
+        rules: Of the batch of that block.
+    """
+    first, second = proof.header1, proof.header2
+    if first.network != rules.network or second.network != rules.network:
+        return False
+    if first.number != second.number or first.number > number or first.hash == second.hash:
+        return False
+    if rules.policy.epoch_at(first.number) != rules.policy.epoch_at(number):
+        return False
+    return any(
+        ed25519.verify(member.signing_key, first.hash, proof.signature1)
+        and ed25519.verify(member.signing_key, second.hash, proof.signature2)
+        for member in rules.validators.members
+    )
+
+
+_HeaderCheck: TypeAlias = Callable[[Block, BatchRules], BlockError | None]
+_LinkCheck: TypeAlias = Callable[[Block, Lineage, BatchRules], BlockError | None]
+
+
+def _first_error(
+    checks: tuple[_LinkCheck, ...], block: Block, lineage: Lineage, rules: BatchRules
+) -> BlockError | None:
+    for check in checks:
+        if error := check(block, lineage, rules):
+            return error
+    return None
+
+
+def _check_micro_body(body: MicroBody, number: Height, rules: BatchRules) -> BlockError | None:
+    hashes = {transaction.hash for transaction in body.transactions}
+    if len(hashes) != len(body.transactions):
+        return BlockError.DUPLICATE_TRANSACTION
+    for transaction in body.transactions:
+        if not is_valid_transaction(transaction, number, rules.policy, rules.network):
+            return BlockError.INVALID_TRANSACTION
+    for proof in body.equivocation_proofs:
+        if not is_valid_equivocation_proof(proof, number, rules):
+            return BlockError.INVALID_EQUIVOCATION_PROOF
+    return None
+
+
+def _check_type(block: Block, rules: BatchRules) -> BlockError | None:
+    is_macro = rules.policy.is_macro(block.number)
+    if block.is_macro != is_macro:
+        return BlockError.WRONG_TYPE
+    if isinstance(block.justification, QuorumSignature) != is_macro:
+        return BlockError.WRONG_TYPE
+    wanted = MacroBody if is_macro else MicroBody
+    if block.body is not None and not isinstance(block.body, wanted):
+        return BlockError.WRONG_TYPE
+    return None
+
+
+def _check_network(block: Block, rules: BatchRules) -> BlockError | None:
+    return None if block.header.network == rules.network else BlockError.WRONG_NETWORK
+
+
+def _check_version(block: Block, _: BatchRules) -> BlockError | None:
+    return None if block.header.version == BLOCK_VERSION else BlockError.WRONG_VERSION
+
+
+def _check_sizes(block: Block, rules: BatchRules) -> BlockError | None:
+    if len(block.header.extra_data) > MAX_EXTRA_DATA_BYTES:
+        return BlockError.TOO_LARGE
+    # A macro body has one reward per validator at most, so its size is bounded by the slots.
+    if isinstance(block.body, MicroBody) and len(block.body.encoded) > rules.policy.max_body_bytes:
+        return BlockError.TOO_LARGE
+    return None
+
+
+def _check_validators_present(block: Block, rules: BatchRules) -> BlockError | None:
+    header = block.header
+    are_present = isinstance(header, MacroHeader) and header.validators is not None
+    if are_present != rules.policy.is_election(header.number):
+        return BlockError.WRONG_VALIDATORS
+    return None
+
+
+def _check_number(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    return None if block.number == lineage.parent.number + 1 else BlockError.WRONG_NUMBER
+
+
+def _check_parent(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    return None if block.parent_hash == lineage.parent.hash else BlockError.WRONG_PARENT
+
+
+def _check_timestamp(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    if block.header.timestamp < lineage.parent.timestamp:
+        return BlockError.WRONG_TIMESTAMP
+    return None
+
+
+def _check_skip(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
+    if not block.is_skip:
+        return None
+    header, parent = block.header, lineage.parent
+    # Nobody signs the header of a skip block, so all of it must follow from its parent: else
+    # anybody could make several of one proof, and light nodes could not tell them apart.
+    is_expected = (
+        header.seed == parent.seed
+        and header.timestamp == parent.timestamp + rules.policy.producer_timeout_ms
+        and not header.extra_data
+        and header.body_root == EMPTY_MICRO_BODY.root
+        and header.diff_root == _EMPTY_DIFF_ROOT
+        and header.state_root == parent.state_root
+        and header.history_root == history_root_after(parent, rules.policy)
+    )
+    return None if is_expected else BlockError.WRONG_SKIP
+
+
+def _check_producer(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    justification = block.justification
+    if not isinstance(justification, ProducerSignature):
+        return None
+    if ed25519.verify(lineage.owner.signing_key, block.hash, justification.signature):
+        return None
+    return BlockError.WRONG_PRODUCER
+
+
+def _check_seed(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    if block.is_skip:
+        return None
+    if verify_seed(lineage.owner.signing_key, lineage.parent.seed, block.header.seed):
+        return None
+    return BlockError.WRONG_SEED
+
+
+def _check_elected(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
+    header = block.header
+    if not isinstance(header, MacroHeader) or header.validators is None:
+        return None
+    # Only after the seed has been verified: a false one has no entropy.
+    elected = draw_validators(rules.candidates, entropy(header.seed), rules.policy.slots)
+    return None if header.validators == elected.members else BlockError.WRONG_VALIDATORS
+
+
+def _check_parent_election(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
+    header = block.header
+    if isinstance(header, MacroHeader) and header.parent_election != rules.election:
+        return BlockError.WRONG_PARENT_ELECTION
+    return None
+
+
+def _check_round(block: Block, _: Lineage, __: BatchRules) -> BlockError | None:
+    header, justification = block.header, block.justification
+    # A proposal may be voted for in its own round or be taken up in a later one.
+    if (
+        isinstance(header, MacroHeader)
+        and isinstance(justification, QuorumSignature)
+        and justification.round < header.round
+    ):
+        return BlockError.WRONG_ROUND
+    return None
+
+
+def _check_punished(block: Block, lineage: Lineage, _: BatchRules) -> BlockError | None:
+    header = block.header
+    if isinstance(header, MacroHeader) and header.punished != lineage.punished:
+        return BlockError.WRONG_PUNISHED_SET
+    return None
+
+
+def _check_quorum(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
+    header = block.header
+    match block.justification:
+        case ProducerSignature():
+            return None
+        case SkipProof(signature, signers):
+            message = skip_message(header.network, header.number, lineage.parent.seed)
+        case QuorumSignature(round_, signature, signers):
+            message = precommit_message(header.network, header.number, round_, header.hash)
+    return None if rules.has_quorum(signers, message, signature) else BlockError.NO_QUORUM
+
+
+_HEADER_CHECKS: Final[tuple[_HeaderCheck, ...]] = (
+    _check_type,
+    _check_network,
+    _check_version,
+    _check_sizes,
+    _check_validators_present,
+)
+_SUCCESSOR_CHECKS: Final[tuple[_LinkCheck, ...]] = (
+    _check_number,
+    _check_parent,
+    _check_timestamp,
+    _check_skip,
+    _check_producer,
+    _check_seed,
+    _check_elected,
+    _check_parent_election,
+    _check_round,
+    _check_punished,
+    _check_quorum,
+)
+_SIGNATURE_CHECKS: Final[tuple[_LinkCheck, ...]] = (_check_producer, _check_quorum)
+_LINK_CHECKS: Final[tuple[_LinkCheck, ...]] = tuple(
+    check for check in _SUCCESSOR_CHECKS if check not in _SIGNATURE_CHECKS
+)

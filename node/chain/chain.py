@@ -1,0 +1,260 @@
+"""The chain of one node: what is stored, what may be pushed, what may be proposed.
+
+Pushes are serialised and change the store in one transaction each. Everything else reads: the head
+is one immutable value that is replaced after the commit, lookups use a snapshot of the store.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Final, Self, TypeAlias
+
+from node.accounts.transaction import Transaction
+from node.accounts.trie import update
+from node.blocks.block import Block
+from node.blocks.body import Body, EquivocationProof, MacroBody, MicroBody
+from node.blocks.header import Header, MacroHeader, MicroHeader
+from node.blocks.justification import ProducerSignature, QuorumSignature
+from node.blocks.validators import SignerSet
+from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
+from node.chain.block_store import save_block, set_main
+from node.chain.execution import execute
+from node.chain.genesis import Genesis
+from node.chain.head import ChainHead, load_head
+from node.chain.proposals import macro_content, micro_content, skip_content
+from node.chain.punished import Absences
+from node.chain.push import BlockPusher
+from node.chain.reading import ChainReader
+from node.chain.results import BlockError, Pushed, PushResult
+from node.chain.settings import ChainSettings
+from node.clock import WallClock
+from node.crypto.bls import KeyCache
+from node.errors import DataFolderError
+from node.storage.store import Reader, Store, Table, Writer
+from protocols.types import BLS_SIGNATURE_BYTES, ED25519_SIGNATURE_BYTES, Hash32
+
+BeforeCommit: TypeAlias = Callable[[int, PushResult], None]
+"""Called with position and result of each block that was looked at, before the commit."""
+
+STORE_FORMAT: Final = b"\x01"
+"""Layout of the tables. A store with another one is refused, not guessed at."""
+
+_FORMAT_KEY: Final = b"format"
+_GENESIS_KEY: Final = b"genesis"
+_KEEPS_KEY: Final = b"keeps"
+_HEAD_KEY: Final = b"head"
+_UNSIGNED: Final = ProducerSignature(bytes(ED25519_SIGNATURE_BYTES))
+
+
+class Chain(ChainReader):
+    """A chain that can be read, pushed to and proposed for."""
+
+    def __init__(
+        self,
+        store: Store,
+        genesis: Genesis,
+        settings: ChainSettings,
+        clock: WallClock,
+        head: ChainHead,
+    ) -> None:
+        super().__init__(store, genesis.hash, settings, head)
+        self._clock = clock
+        self._pushing = Lock()
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        genesis: Genesis,
+        *,
+        keeps_bodies: bool,
+        keeps_state: bool,
+        clock: WallClock,
+        key_cache: KeyCache,
+    ) -> Self:
+        """Start from what is stored, or from the genesis block in an empty store.
+
+        Raises:
+            DataFolderError: The store is of another network or format, keeps something else, or
+                lacks blocks that it must have.
+        """
+        settings = ChainSettings(
+            policy=genesis.policy,
+            network=genesis.network,
+            candidates=genesis.candidates,
+            keys=key_cache,
+            keeps_bodies=keeps_bodies,
+            keeps_state=keeps_state,
+        )
+        with store.read() as reader:
+            is_empty = reader.get(Table.META, _GENESIS_KEY) is None
+        if is_empty:
+            with store.write() as writer:
+                _create(writer, genesis, settings)
+        with store.read() as reader:
+            head = _load(reader, genesis, settings)
+        return cls(store, genesis, settings, clock, head)
+
+    def push(
+        self, blocks: Sequence[Block], *, before_commit: BeforeCommit | None = None
+    ) -> tuple[PushResult, ...]:
+        """Push blocks in order, in one transaction; stop after the first that is not `Pushed`.
+
+        May take long: it verifies signatures and executes. Called from one thread at a time, which
+        may not be one that `before_commit` has to wait for. If `before_commit` raises, nothing has
+        happened.
+
+        The commit waits for the disk when a macro block is among the blocks. Without, it is still
+        atomic and survives a kill of the process; only a power cut may take back micro blocks,
+        which are not final and which other nodes have.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        results: list[PushResult] = []
+        is_durable = any(block.is_macro for block in blocks)
+        with self._pushing:
+            with self._store.write(durable=is_durable) as writer:
+                pusher = BlockPusher(
+                    self._settings, writer, self._head, self._recent, self._clock.now_ms()
+                )
+                for index, block in enumerate(blocks):
+                    results.append(pusher.push(block))
+                    if before_commit is not None:
+                        before_commit(index, results[-1])
+                    if not isinstance(results[-1], Pushed):
+                        break
+                if pusher.head is not self._head:
+                    writer.put(Table.META, _HEAD_KEY, pusher.head.header.hash)
+            self._recent.replace(added=pusher.added.values(), deleted=pusher.deleted)
+            self._head = pusher.head
+        return tuple(results)
+
+    def propose_micro(
+        self,
+        seed: bytes,
+        timestamp: int,
+        transactions: Iterable[Transaction] = (),
+        extra_data: bytes = b"",
+        *,
+        equivocation_proofs: Sequence[EquivocationProof] = (),
+    ) -> tuple[MicroHeader, MicroBody]:
+        """Make the content of a micro block above the head. Only where state is kept.
+
+        Of the transactions, whose signatures are taken for good, those that cannot be included are
+        left out. Nothing changes, and it may run beside a push.
+        """
+        with self._state_after_head() as (reader, head):
+            return micro_content(
+                reader,
+                head.header,
+                self._settings.rules_above(head),
+                seed=seed,
+                timestamp=timestamp,
+                transactions=transactions,
+                equivocation_proofs=equivocation_proofs,
+                extra_data=extra_data,
+            )
+
+    def propose_skip(self) -> tuple[MicroHeader, MicroBody]:
+        """Make the content of the skip block above the head. Also where no state is kept."""
+        head = self._head
+        return skip_content(head.header, self._settings.rules_above(head))
+
+    def propose_macro(
+        self, round_: int, seed: bytes, timestamp: int, extra_data: bytes = b""
+    ) -> tuple[MacroHeader, MacroBody]:
+        """Make the content of a macro block above the head. Only where state is kept."""
+        with self._state_after_head() as (reader, head):
+            rules = self._settings.rules_above(head)
+            return macro_content(
+                reader,
+                head.header,
+                rules,
+                self._absences(head, rules),
+                round_=round_,
+                seed=seed,
+                timestamp=timestamp,
+                extra_data=extra_data,
+            )
+
+    def check_proposal(self, header: Header, body: Body) -> BlockError | None:
+        """Check everything of a block above the head but who has signed it.
+
+        Only where state is kept. A proposal above another block is `WRONG_PARENT`: it may be good,
+        but whoever cannot execute it cannot vote for it.
+        """
+        is_macro = isinstance(header, MacroHeader)
+        block = Block(header, _unjustified(header), body)
+        with self._state_after_head() as (reader, head):
+            rules = self._settings.rules_above(head)
+            error = verify_alone(block, rules, now_ms=self._clock.now_ms(), with_body=True)
+            if error is not None:
+                return error
+            absences = self._absences(head, rules)
+            punished = absences.punished_at(header.number, rules) if is_macro else None
+            lineage = Lineage.of(header, head.header, rules, punished)
+            error = verify_links(block, lineage, rules)
+            if error is not None:
+                return error
+            executed = execute(
+                reader, body, head.header, rules, unrewarded=absences.unrewarded(rules)
+            )
+            return executed if isinstance(executed, BlockError) else executed.mismatch(header)
+
+    @contextmanager
+    def _state_after_head(self) -> Iterator[tuple[Reader, ChainHead]]:
+        """Open a snapshot of the state and the head that it belongs to."""
+        assert self.keeps_state
+        while True:
+            head = self._head
+            with self._store.read() as reader:
+                # A push in another thread commits first and replaces the head a moment later.
+                if reader.get(Table.META, _HEAD_KEY) == head.header.hash:
+                    yield reader, head
+                    return
+
+    def _absences(self, head: ChainHead, rules: BatchRules) -> Absences:
+        blocks = (self._find(block_hash) for block_hash in head.branch[1:])
+        return Absences.of((block for block in blocks if block and block.is_skip), rules)
+
+
+def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:
+    block = genesis.block()
+    if settings.keeps_state:
+        root = update(writer, genesis.account_changes())
+        assert root == block.header.state_root
+    save_block(writer, block if settings.needs_bodies else block.without_body())
+    set_main(writer, block)
+    writer.put(Table.META, _FORMAT_KEY, STORE_FORMAT)
+    writer.put(Table.META, _GENESIS_KEY, block.hash)
+    writer.put(Table.META, _KEEPS_KEY, _keeps(settings))
+    writer.put(Table.META, _HEAD_KEY, block.hash)
+
+
+def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHead:
+    if reader.get(Table.META, _FORMAT_KEY) != STORE_FORMAT:
+        raise DataFolderError("the store has a format of another version")
+    stored = reader.get(Table.META, _GENESIS_KEY)
+    if stored != genesis.hash:
+        found = "nothing" if stored is None else stored.hex()[:16]
+        raise DataFolderError(
+            f"the store is of another network: genesis {found}, not {genesis.hash.hex()[:16]}"
+        )
+    if reader.get(Table.META, _KEEPS_KEY) != _keeps(settings):
+        raise DataFolderError("the store was made by a profile that keeps other things")
+    head_hash = reader.get(Table.META, _HEAD_KEY)
+    if head_hash is None:
+        raise DataFolderError("the store does not say which block is its head")
+    return load_head(reader, Hash32(head_hash), settings.policy)
+
+
+def _keeps(settings: ChainSettings) -> bytes:
+    return bytes((settings.keeps_bodies, settings.keeps_state))
+
+
+def _unjustified(header: Header) -> ProducerSignature | QuorumSignature:
+    """Return a justification of the right kind that says nothing."""
+    if isinstance(header, MacroHeader):
+        return QuorumSignature(header.round, bytes(BLS_SIGNATURE_BYTES), SignerSet(0))
+    return _UNSIGNED

@@ -1,0 +1,24 @@
+"""Finding a producer that has signed two micro blocks of one height."""
+
+from node.blocks.block import Block
+from node.blocks.body import EquivocationProof
+from node.blocks.header import MicroHeader
+from node.blocks.justification import ProducerSignature
+
+
+def equivocation_between(one: Block, other: Block) -> EquivocationProof | None:
+    """Return the proof that two different blocks of one height and producer are; None for others.
+
+    Skip blocks and macro blocks are signed by a quorum: with them nobody equivocates alone.
+    """
+    first, second = sorted((one, other), key=lambda block: block.hash)
+    match first, second:
+        case (
+            Block(MicroHeader() as header1, ProducerSignature(signature1)),
+            Block(MicroHeader() as header2, ProducerSignature(signature2)),
+        ):
+            return EquivocationProof(
+                header1=header1, signature1=signature1, header2=header2, signature2=signature2
+            )
+        case _:
+            return None

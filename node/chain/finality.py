@@ -1,0 +1,66 @@
+"""A macro block closes its batch: its ancestors are final, every other branch goes.
+
+M --+-- b --- b --- M'   accepted
+    +-- x --- x          rejected, deleted
+"""
+
+from node.blocks.header import MacroHeader
+from node.chain.block_store import delete_block, hashes_between, height_key
+from node.chain.execution import forget_transactions
+from node.chain.head import ChainHead
+from node.chain.results import ChainEvent, EpochFinalized, Finalized
+from node.chain.settings import ChainSettings
+from node.policy import Policy
+from node.storage.store import Table, Writer
+from protocols.types import Hash32, Height
+
+
+def finalize(
+    writer: Writer,
+    macro: MacroHeader,
+    before: ChainHead,
+    accepted: tuple[Hash32, ...],
+    settings: ChainSettings,
+) -> tuple[ChainEvent, ...]:
+    """Make a batch final in the store.
+
+    Args:
+        writer: The transaction in which the macro block became the head.
+        macro: The new macro head.
+        before: The head before it: its macro head is where the batch begins.
+        accepted: The batch's blocks on the main chain, ascending, the macro block last.
+        settings: What stays stored.
+    """
+    first = before.macro.number + 1
+    stored = tuple(hashes_between(writer, first, macro.number + 1))
+    kept = frozenset(accepted)
+    rejected = tuple((number, block) for number, block in stored if block not in kept)
+    for number, block in rejected:
+        delete_block(writer, number, block)
+    if settings.keeps_state:
+        _prune_undo(writer, macro.number)
+        _prune_transactions(writer, first, macro.number, settings.policy)
+        if not settings.keeps_bodies:
+            for block in accepted:
+                writer.delete(Table.BODIES, block)
+    finalized = Finalized(macro.hash, macro.number, accepted, tuple(block for _, block in rejected))
+    if macro.validators is None:
+        return (finalized,)
+    return (finalized, EpochFinalized(macro.hash, macro.number))
+
+
+def _prune_undo(writer: Writer, height: Height) -> None:
+    """Final blocks are never undone."""
+    keys = [key for key, _ in writer.scan(Table.UNDO, b"", height_key(height + 1))]
+    for key in keys:
+        writer.delete(Table.UNDO, key)
+
+
+def _prune_transactions(writer: Writer, first: Height, last: Height, policy: Policy) -> None:
+    """Forget transactions that no later block may repeat.
+
+    A transaction of height h starts at h at the latest, so above h plus a window it is out.
+    """
+    window = policy.validity_window_blocks
+    for height in range(max(first - window, 0), last - window + 1):
+        forget_transactions(writer, height)

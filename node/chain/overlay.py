@@ -1,0 +1,84 @@
+"""Writes that are held back in memory until all of them are known to be good.
+
+A block is executed on an overlay. If it breaks a rule the overlay is dropped, and nothing has
+happened; else it is flushed into the transaction below. A proposal is never flushed.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from node.storage.store import Reader, Table, Writer
+
+
+class Overlay:
+    """A `Writer` over any reader. Reads see its own writes, and below them the reader's."""
+
+    def __init__(self, below: Reader) -> None:
+        self._below = below
+        self._written: dict[Table, dict[bytes, bytes | None]] = {table: {} for table in Table}
+        """None for a deleted key."""
+        self._keys: dict[Table, list[bytes]] = {table: [] for table in Table}
+        """The written keys in order, for scans."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+        written = self._written[table]
+        return written[key] if key in written else self._below.get(table, key)
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a value."""
+        self._write(table, key, value)
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove a key; a missing key is fine."""
+        self._write(table, key, None)
+
+    def scan(
+        self,
+        table: Table,
+        start: bytes = b"",
+        end: bytes | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) with `start <= key < end` in key order, or from the end down."""
+        below = self._below.scan(table, start, end, reverse=reverse)
+        keys = self._keys[table]
+        first = bisect_left(keys, start)
+        last = len(keys) if end is None else bisect_left(keys, end)
+        if first >= last:
+            return below
+        return self._merge(table, below, keys[first:last], reverse=reverse)
+
+    def flush(self, writer: Writer) -> None:
+        """Carry all writes out, table by table in key order, which is what a B-tree likes."""
+        for table, keys in self._keys.items():
+            written = self._written[table]
+            for key in keys:
+                value = written[key]
+                if value is None:
+                    writer.delete(table, key)
+                else:
+                    writer.put(table, key, value)
+
+    def _write(self, table: Table, key: bytes, value: bytes | None) -> None:
+        written = self._written[table]
+        if key not in written:
+            insort(self._keys[table], key)
+        written[key] = value
+
+    def _merge(
+        self,
+        table: Table,
+        below: Iterator[tuple[bytes, bytes]],
+        keys: list[bytes],
+        *,
+        reverse: bool,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        written = self._written[table]
+        merged: dict[bytes, bytes | None] = dict(below)
+        merged.update((key, written[key]) for key in keys)
+        for key in sorted(merged, reverse=reverse):
+            value = merged[key]
+            if value is not None:
+                yield key, value

@@ -1,0 +1,179 @@
+"""Reading the chain of one node, from any thread.
+
+The head is one immutable value that is replaced after a commit. Blocks of the batch under way are
+answered from memory, others from a snapshot of the store.
+"""
+
+from node.accounts.account import Account
+from node.blocks.block import Block
+from node.blocks.header import Header, MacroHeader
+from node.blocks.slots import producer_slot
+from node.blocks.validators import Validators
+from node.chain.block_store import has_block, hashes_between, load_block, main_hash_at
+from node.chain.execution import has_transaction
+from node.chain.head import ChainHead
+from node.chain.recent import RecentBlocks
+from node.chain.settings import ChainSettings
+from node.crypto.seeds import entropy
+from node.policy import Policy
+from node.storage.store import Store, Table
+from protocols.types import Address, Hash32, Height
+
+
+class ChainReader:
+    """Implements `ChainView`, and what validators and the daemon read besides."""
+
+    def __init__(
+        self, store: Store, genesis: Hash32, settings: ChainSettings, head: ChainHead
+    ) -> None:
+        self._store = store
+        self._genesis = genesis
+        self._settings = settings
+        self._head = head
+        self._recent = RecentBlocks()
+        self._warm_up()
+
+    @property
+    def policy(self) -> Policy:
+        """The numbers of the network."""
+        return self._settings.policy
+
+    @property
+    def network(self) -> int:
+        """Network id, 0..255."""
+        return self._settings.network
+
+    @property
+    def genesis(self) -> Hash32:
+        """Hash of block 0."""
+        return self._genesis
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether blocks are stored with their bodies."""
+        return self._settings.keeps_bodies
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether blocks are executed and account state is kept."""
+        return self._settings.keeps_state
+
+    @property
+    def head(self) -> Header:
+        """Newest block of the main chain."""
+        return self._head.header
+
+    @property
+    def head_block(self) -> Block:
+        """Newest block of the main chain with its justification, without its body."""
+        return self._head.block
+
+    @property
+    def macro_head(self) -> MacroHeader:
+        """Newest macro block of the main chain: everything up to it is final."""
+        return self._head.macro
+
+    @property
+    def election_head(self) -> MacroHeader:
+        """Newest election block of the main chain."""
+        return self._head.election
+
+    @property
+    def validators(self) -> Validators:
+        """Validators of the epoch that the block after `macro_head` belongs to."""
+        return self._head.validators
+
+    def contains(self, block: Hash32) -> bool:
+        """Tell whether a block is stored, on the main chain or a fork."""
+        if self._recent.get(block) is not None:
+            return True
+        with self._store.read() as reader:
+            return has_block(reader, block)
+
+    def is_on_main_chain(self, block: Hash32) -> bool:
+        """Tell whether a block is stored and on the main chain."""
+        head = self._head
+        found = self._find(block)
+        if found is None:
+            return False
+        # Only the batch under way has forks: those of closed batches have been deleted.
+        return found.number <= head.macro.number or head.hash_at(found.number) == block
+
+    def header(self, block: Hash32) -> Header | None:
+        """Return the header of a stored block."""
+        found = self._find(block)
+        return None if found is None else found.header
+
+    def block(self, block: Hash32, *, with_body: bool) -> Block | None:
+        """Return a stored block; with `with_body`, None too if its body is not stored."""
+        if not with_body:
+            return self._find(block)
+        with self._store.read() as reader:
+            return load_block(reader, block, with_body=True)
+
+    def hash_at(self, height: Height) -> Hash32 | None:
+        """Return the hash of the main chain's block at a height."""
+        head = self._head
+        if height > head.macro.number:
+            return head.hash_at(height)
+        with self._store.read() as reader:
+            return main_hash_at(reader, height)
+
+    def validators_at(self, number: Height) -> Validators:
+        """Return the validators of the epoch that a height above 0 belongs to.
+
+        Raises:
+            LookupError: The election block below that epoch is not stored, or still to come.
+        """
+        head = self._head
+        election = self.policy.election_before(number)
+        if election == head.election.number:
+            return head.validators
+        block_hash = self.hash_at(election)
+        header = None if block_hash is None else self.header(block_hash)
+        if not isinstance(header, MacroHeader) or header.next_validators is None:
+            raise LookupError(f"no election block at height {election}")
+        return header.next_validators
+
+    def proposer(self, number: Height, round_: int = 0) -> int:
+        """Return the position, in `validators`, of who may propose above the head in a round."""
+        head = self._head
+        slot = producer_slot(
+            head.validators, head.macro.punished, entropy(head.header.seed), number, round_
+        )
+        return head.validators.owner_index(slot)
+
+    def producer_at(self, number: Height) -> int:
+        """Return the position, in `validators`, of who may produce a micro block above the head."""
+        return self.proposer(number)
+
+    def account(self, address: Address) -> Account:
+        """Return an account as of the head. Only where state is kept."""
+        assert self.keeps_state
+        with self._store.read() as reader:
+            stored = reader.get(Table.ACCOUNTS, address)
+        return Account(0) if stored is None else Account.decode(stored)
+
+    def contains_transaction(self, transaction: Hash32) -> bool:
+        """Tell whether the main chain holds a transaction, inside its validity window.
+
+        Only where state is kept.
+        """
+        assert self.keeps_state
+        with self._store.read() as reader:
+            return has_transaction(reader, transaction)
+
+    def _find(self, block: Hash32) -> Block | None:
+        found = self._recent.get(block)
+        if found is not None:
+            return found
+        with self._store.read() as reader:
+            return load_block(reader, block)
+
+    def _warm_up(self) -> None:
+        """Decode the batch under way, forks too: the next blocks will ask for it."""
+        macro = self._head.macro.number
+        with self._store.read() as reader:
+            hashes = hashes_between(reader, macro, self.policy.macro_after(macro) + 1)
+            blocks = [load_block(reader, block_hash) for _, block_hash in hashes]
+        self._recent.replace(added=[block for block in blocks if block is not None], deleted=())
