@@ -1,0 +1,405 @@
+"""Sorting blocks as they come: what can be pushed, what must wait, what is missing, what is junk.
+
+Life of a block in here:
+
+    add --parent stored-------------------------------> PUSHING --result--> gone, children go on
+     |                                                     ^
+     +--in the window--> BUFFERED --parent stored----------+
+     |                      |
+     +--otherwise: gone     +--evicted, pruned, abandoned, ancestor bad--> gone
+
+Every message of every block leaves exactly once: as a verdict here, or with the push that carries
+it. No I/O, no clock.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from node.blocks.block import Block
+from node.chain.results import (
+    ChainEvent,
+    EpochFinalized,
+    EquivocationFound,
+    Extended,
+    Finalized,
+    InvalidBlock,
+    Pushed,
+    PushOutcome,
+    PushResult,
+    Rebranched,
+    Stored,
+)
+from node.chain.view import ChainView
+from node.errors import Fault
+from node.gossip.blocks import check_body, check_header, is_fault, is_forgeable, verdict_of
+from node.net.network import MessageId, Verdict
+from node.sync.effects import Emit, ReportPeer, Resolve
+from node.sync.live.block_buffer import BlockBuffer, SourcedBlock
+from node.sync.live.config import QueueConfig
+from node.sync.live.events import (
+    AcceptedAnnouncedBlock,
+    AcceptedBufferedBlock,
+    Ahead,
+    Behind,
+    ReceivedMissingBlocks,
+    RejectedBlock,
+)
+from protocols.types import Hash32, Height, PeerId
+
+
+class PushKind(Enum):
+    """Why blocks are pushed."""
+
+    HEAD = "head"
+    """The parent was known when the block came."""
+    BUFFERED = "buffered"
+    """The block has waited for its parent."""
+    MISSING = "missing"
+    """The blocks were asked for."""
+
+
+class _Class(Enum):
+    """What a block is to the queue, in the order in which the rules are tried."""
+
+    JUNK = "junk"
+    """Breaks a cheap rule, or comes with a body or without one against our wish."""
+    STORED = "stored"
+    BEHIND = "behind"
+    """Too far below the head."""
+    PUSHING = "pushing"
+    HEAD = "head"
+    """Its parent is stored, on a fork perhaps."""
+    AHEAD = "ahead"
+    """Too far above the head."""
+    CLOSED = "closed"
+    """Not above the last macro block."""
+    BUFFERED = "buffered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Blocks to push in order, stopping at the first that fails."""
+
+    kind: PushKind
+    blocks: tuple[Block, ...]
+    peer: PeerId
+    """Who sent them."""
+    messages: tuple[MessageId, ...] = ()
+    """Announcements of the one block that take its verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindMissing:
+    """An ancestor of buffered blocks is to be asked for."""
+
+    target: Hash32
+    number: Height
+    """Its height, if the blocks above it tell the truth."""
+    first_peer: PeerId
+    """The peer to ask first."""
+
+
+QueueOutput: TypeAlias = Push | FindMissing | Resolve | ReportPeer | Emit
+
+
+@dataclass(slots=True)
+class _Pushing:
+    """A block that is being pushed, and what came of it since."""
+
+    block: Block
+    late: list[SourcedBlock] = field(default_factory=list)
+
+    def has_room(self, copy: SourcedBlock, config: QueueConfig) -> bool:
+        waiting = sum(len(each.messages) for each in self.late) + len(copy.messages)
+        return len(self.late) < config.messages_per_block and waiting <= config.messages_per_block
+
+
+class BlockQueue:
+    """Classifies blocks against the chain and keeps those that wait."""
+
+    def __init__(
+        self,
+        chain: ChainView,
+        config: QueueConfig,
+        *,
+        live_peers: Container[PeerId],
+        is_requested: Callable[[Hash32], bool],
+    ) -> None:
+        """Start empty.
+
+        Args:
+            chain: What is stored.
+            config: Bounds.
+            live_peers: Read at every block; whoever owns it reacts to Behind and Ahead.
+            is_requested: Whether a missing block is being asked for.
+        """
+        self._chain = chain
+        self._config = config
+        self._live_peers = live_peers
+        self._is_requested = is_requested
+        self._buffer = BlockBuffer(config)
+        self._pushing: dict[Hash32, _Pushing] = {}
+        self._pruned_to = chain.macro_head.number
+
+    @property
+    def buffered(self) -> int:
+        """Blocks that wait for their parents."""
+        return len(self._buffer)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of them."""
+        return self._buffer.size_bytes
+
+    @property
+    def pushing(self) -> int:
+        """Blocks handed out to be pushed."""
+        return len(self._pushing)
+
+    def is_needed(self, target: Hash32) -> bool:
+        """Tell whether a missing block still has somebody waiting for it."""
+        return self._buffer.has_child_of(target)
+
+    def add(self, copy: SourcedBlock) -> list[QueueOutput]:
+        """Classify a block and act on it."""
+        outputs = self._prune()
+        match self._class_of(copy.block):
+            case _Class.JUNK:
+                outputs += self._refuse(copy)
+            case _Class.STORED:
+                outputs += _resolve(copy.messages, self._verdict_of_stored(copy.block.hash))
+            case _Class.BEHIND:
+                outputs += self._ignore(copy, Behind(copy.peer))
+            case _Class.PUSHING:
+                outputs += self._join_push(copy)
+            case _Class.HEAD:
+                outputs.append(self._start(PushKind.HEAD, [copy]))
+            case _Class.AHEAD:
+                outputs += self._ignore(copy, Ahead(copy.peer))
+            case _Class.CLOSED:
+                outputs += self._ignore(copy)
+            case _Class.BUFFERED:
+                outputs += self._keep(copy)
+        return outputs
+
+    def _class_of(self, block: Block) -> _Class:
+        """Return the first class whose rule applies. A known parent outranks "too far ahead"."""
+        chain, config = self._chain, self._config
+        rules: tuple[tuple[_Class, Callable[[], bool]], ...] = (
+            (_Class.JUNK, lambda: self._is_junk(block)),
+            (_Class.STORED, lambda: chain.contains(block.hash)),
+            (_Class.BEHIND, lambda: block.number < chain.head.number - config.tolerate_past_max),
+            (_Class.PUSHING, lambda: block.hash in self._pushing),
+            (_Class.HEAD, lambda: chain.contains(block.parent_hash)),
+            (_Class.AHEAD, lambda: block.number > chain.head.number + config.window_ahead_max),
+            (_Class.CLOSED, lambda: block.number <= chain.macro_head.number),
+        )
+        return next((class_ for class_, applies in rules if applies()), _Class.BUFFERED)
+
+    def start_missing(self, blocks: tuple[Block, ...], peer: PeerId) -> Push:
+        """Hand out blocks that were asked for as one push."""
+        for block in blocks:
+            # A block may already be pushed from elsewhere: pushing it twice is harmless.
+            self._pushing.setdefault(block.hash, _Pushing(block))
+        return Push(kind=PushKind.MISSING, blocks=blocks, peer=peer)
+
+    def finish(self, push: Push, results: tuple[PushResult, ...]) -> list[QueueOutput]:
+        """Take the results of a push: fewer than blocks if the last of them is a failure."""
+        outputs: list[QueueOutput] = list(self._prune())
+        received: list[Hash32] = []
+        settled: list[QueueOutput] = []
+        buffered = self.buffered
+        for block, result in zip(push.blocks, results, strict=False):
+            if isinstance(result, Pushed):
+                if _is_news(push.kind, result):
+                    received.append(block.hash)
+                settled += self._settle(block.hash, verdict_of(result))
+            else:
+                settled += self._fail(push, block, result)
+        return outputs + _events(push.kind, received, buffered) + settled
+
+    def chain_changed(self, event: ChainEvent) -> list[QueueOutput]:
+        """Follow what somebody else has pushed. Our own pushes go through `finish`."""
+        match event:
+            case Extended(block) | Stored(block):
+                outputs = self._adopt([block])
+            case Rebranched(_, adopted):
+                outputs = self._adopt(adopted)
+            case Finalized() | EpochFinalized() | EquivocationFound():
+                outputs = []
+        return outputs + self._prune()
+
+    def abandon(self, target: Hash32) -> list[QueueOutput]:
+        """Give up on a missing block: everything that waits for it goes, and nobody is blamed."""
+        return self._drop(self._buffer.descendants(target))
+
+    def holds(self, block: Hash32) -> Block | None:
+        """Return a block that is buffered or being pushed, whichever copy came first."""
+        pushing = self._pushing.get(block)
+        if pushing is not None:
+            return pushing.block
+        return self._buffer.first_copy(block)
+
+    def _is_junk(self, block: Block) -> bool:
+        if (block.body is not None) != self._config.include_body:
+            return True
+        header, policy = block.header, self._chain.policy
+        if check_header(header, block.justification, policy, self._chain.network) is not None:
+            return True
+        return block.body is not None and check_body(header, block.body, policy) is not None
+
+    def _refuse(self, copy: SourcedBlock) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = _resolve(copy.messages, Verdict.REJECT)
+        if not copy.is_announced:
+            outputs.append(ReportPeer(copy.peer, Fault.INVALID_BLOCK))
+        return [*outputs, Emit(RejectedBlock(copy.block.hash))]
+
+    def _verdict_of_stored(self, block: Hash32) -> Verdict:
+        return Verdict.ACCEPT if self._chain.is_on_main_chain(block) else Verdict.IGNORE
+
+    def _ignore(self, copy: SourcedBlock, drift: Behind | Ahead | None = None) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = _resolve(copy.messages, Verdict.IGNORE)
+        if drift is not None and copy.peer in self._live_peers:
+            outputs.append(Emit(drift))
+        return outputs
+
+    def _join_push(self, copy: SourcedBlock) -> list[QueueOutput]:
+        pushing = self._pushing[copy.block.hash]
+        if not pushing.has_room(copy, self._config):
+            return _resolve(copy.messages, Verdict.IGNORE)
+        pushing.late.append(copy)
+        return []
+
+    def _keep(self, copy: SourcedBlock) -> list[QueueOutput]:
+        block = copy.block
+        dropped = self._buffer.add(copy, head=self._chain.head.number)
+        outputs: list[QueueOutput] = _resolve(dropped, Verdict.IGNORE)
+        if block.hash not in self._buffer:
+            return outputs
+        target, number = self._buffer.earliest_missing(block)
+        if target in self._pushing or self._is_requested(target):
+            return outputs
+        return [*outputs, FindMissing(target, number, copy.peer)]
+
+    def _start(self, kind: PushKind, copies: list[SourcedBlock]) -> Push:
+        """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""
+        first, *others = copies
+        self._pushing[first.block.hash] = _Pushing(first.block, others)
+        return Push(kind=kind, blocks=(first.block,), peer=first.peer, messages=first.messages)
+
+    def _settle(self, block: Hash32, verdict: Verdict) -> list[QueueOutput]:
+        """A block is done and good: late copies get its verdict, children are next."""
+        outputs: list[QueueOutput] = []
+        for copy in self._take_copies(block):
+            outputs += _resolve(copy.messages, verdict)
+        if not self._chain.contains(block):
+            # Ignored: final blocks have closed its branch, so nothing above it can be pushed.
+            return outputs + self._drop(self._buffer.descendants(block))
+        for child in self._buffer.children(block):
+            # One that is also being pushed as a missing block will be settled with that push.
+            if child not in self._pushing and (entry := self._buffer.pop(child)) is not None:
+                outputs.append(self._start(PushKind.BUFFERED, entry.copies))
+        return outputs
+
+    def _fail(self, push: Push, block: Block, result: PushResult) -> list[QueueOutput]:
+        """A block is done and bad. Equal copies share its verdict, others get their own try."""
+        outputs: list[QueueOutput] = []
+        if is_fault(result):
+            error = result.error if isinstance(result, InvalidBlock) else None
+            outputs.append(Emit(RejectedBlock(block.hash, error)))
+            if not push.messages:
+                outputs.append(ReportPeer(push.peer, Fault.INVALID_BLOCK))
+        others: list[SourcedBlock] = []
+        for copy in self._take_copies(block.hash):
+            if is_forgeable(result) and copy.block.justification != block.justification:
+                others.append(copy)
+            else:
+                outputs += _resolve(copy.messages, verdict_of(result))
+        unreached = push.blocks[push.blocks.index(block) + 1 :]
+        if others:
+            return outputs + self._retry(others + self._take_all(unreached))
+        is_to_blame = is_fault(result) and not is_forgeable(result)
+        verdict = Verdict.REJECT if is_to_blame else Verdict.IGNORE
+        return outputs + self._fail_above([block, *unreached], verdict)
+
+    def _fail_above(self, blocks: list[Block], verdict: Verdict) -> list[QueueOutput]:
+        """Drop what stands on a bad block: what its push did not reach, and what is buffered."""
+        outputs: list[QueueOutput] = []
+        for block in blocks[1:]:
+            pushing = self._pushing.pop(block.hash, None)
+            for copy in [] if pushing is None else pushing.late:
+                outputs += _resolve(copy.messages, verdict)
+        for block in blocks:
+            doomed = [block.hash, *self._buffer.descendants(block.hash)]
+            outputs += self._reject(doomed) if verdict is Verdict.REJECT else self._drop(doomed)
+        return outputs
+
+    def _take_all(self, blocks: Iterable[Block]) -> list[SourcedBlock]:
+        return [copy for block in blocks for copy in self._take_copies(block.hash)]
+
+    def _retry(self, copies: list[SourcedBlock]) -> list[QueueOutput]:
+        return [output for copy in copies for output in self.add(copy)]
+
+    def _take_copies(self, block: Hash32) -> list[SourcedBlock]:
+        """Take out every copy of a block but the one that was pushed."""
+        pushing, entry = self._pushing.pop(block, None), self._buffer.pop(block)
+        late = [] if pushing is None else pushing.late
+        return late + ([] if entry is None else entry.copies)
+
+    def _adopt(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = []
+        for block in blocks:
+            if block not in self._pushing:
+                outputs += self._settle(block, self._verdict_of_stored(block))
+        return outputs
+
+    def _prune(self) -> list[QueueOutput]:
+        """Drop what a new macro block has closed."""
+        macro = self._chain.macro_head.number
+        if macro == self._pruned_to:
+            return []
+        self._pruned_to = macro
+        return self._drop(self._buffer.up_to(macro))
+
+    def _drop(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
+        return self._remove(blocks, Verdict.IGNORE)
+
+    def _reject(self, blocks: list[Hash32]) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = []
+        for block in blocks:
+            if block in self._buffer:
+                outputs += [*self._remove([block], Verdict.REJECT), Emit(RejectedBlock(block))]
+        return outputs
+
+    def _remove(self, blocks: Iterable[Hash32], verdict: Verdict) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = []
+        for block in blocks:
+            entry = self._buffer.pop(block)
+            if entry is not None:
+                outputs += _resolve(entry.messages, verdict)
+        return outputs
+
+
+def _resolve(messages: Iterable[MessageId], verdict: Verdict) -> list[QueueOutput]:
+    return [Resolve(message, verdict) for message in messages]
+
+
+def _is_news(kind: PushKind, result: Pushed) -> bool:
+    """Tell whether a push belongs into an event: what we asked for may also be a fork."""
+    if result.outcome in {PushOutcome.EXTENDED, PushOutcome.REBRANCHED}:
+        return True
+    return kind is PushKind.MISSING and result.outcome is PushOutcome.FORKED
+
+
+def _events(kind: PushKind, received: list[Hash32], buffered: int) -> list[QueueOutput]:
+    if not received:
+        return []
+    match kind:
+        case PushKind.HEAD:
+            return [Emit(AcceptedAnnouncedBlock(received[0]))]
+        case PushKind.BUFFERED:
+            return [Emit(AcceptedBufferedBlock(received[0], buffered))]
+        case PushKind.MISSING:
+            return [Emit(ReceivedMissingBlocks(tuple(received)))]

@@ -1,0 +1,31 @@
+"""Names of requests and pushes under way: an answer repeats the name of its question."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Asker(Enum):
+    """The machine that a request or push belongs to, and its answer goes to."""
+
+    MISSING = "missing"
+    """Live sync: missing ancestors of buffered blocks."""
+    BODY = "body"
+    """Live sync: the body of an announced header."""
+    POLL_HEAD = "poll_head"
+    """Consensus: what a live peer's chain ends in."""
+    POLL_BLOCK = "poll_block"
+    """Consensus: a head that we did not know."""
+    MACRO_HEAD = "macro_head"
+    """Macro sync: where a new peer stands."""
+    CATCH_UP = "catch_up"
+    """Macro sync: the next batch."""
+    LIVE = "live"
+    """Live sync: a push."""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketId:
+    """Names one request or push. Its answer repeats it; an unknown one is late."""
+
+    asker: Asker
+    number: int
