@@ -69,13 +69,19 @@ class SetupError(Exception):
 def setup(*, dev: bool) -> None:
     """Make `.venv` hold exactly what the lock file says, and the project itself, editable."""
     lock = DEV_LOCK if dev else RUN_LOCK
-    wanted = f"{lock.name} {fingerprint(lock)}"
-    if PYTHON.exists() and STAMP.exists() and wanted in STAMP.read_text().splitlines():
+    if is_current(lock):
         return
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "setup.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        make_environment(lock, dev=dev)
+        if not is_current(lock):
+            make_environment(lock, dev=dev)
+
+
+def is_current(lock: Path) -> bool:
+    """Tell whether `.venv` was made from a lock file as it is now."""
+    wanted = f"{lock.name} {fingerprint(lock)}"
+    return PYTHON.exists() and STAMP.exists() and wanted in STAMP.read_text().splitlines()
 
 
 def make_environment(lock: Path, *, dev: bool) -> None:
