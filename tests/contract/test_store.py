@@ -1,0 +1,348 @@
+"""What both stores promise. What only a disk can do is in `tests/node/storage/test_disk.py`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from node.storage.disk import DiskStore
+from node.storage.memory import MemoryStore
+from node.storage.store import MAX_KEY_BYTES, Reader, Store, Table
+
+THREADS = 4
+ROUNDS = 50
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened: Store = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def fill(store: Store, *numbers: int, table: Table = Table.UNDO) -> None:
+    with store.write() as writer:
+        for number in numbers:
+            writer.put(table, key(number), b"value %d" % number)
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def numbers(
+    reader: Reader, start: int = 0, end: int | None = None, *, reverse: bool = False
+) -> list[int]:
+    bound = None if end is None else key(end)
+    items = list(reader.scan(Table.UNDO, key(start), bound, reverse=reverse))
+    assert all(value == b"value %d" % int.from_bytes(name, "big") for name, value in items)
+    return [int.from_bytes(name, "big") for name, _ in items]
+
+
+def test_a_committed_value_is_read(store: Store) -> None:
+    fill(store, 1)
+    with store.read() as reader:
+        assert reader.get(Table.UNDO, key(1)) == b"value 1"
+        assert reader.get(Table.UNDO, key(2)) is None
+
+
+def test_a_commit_that_does_not_wait_for_the_disk_is_read_too(store: Store) -> None:
+    with store.write(durable=False) as writer:
+        writer.put(Table.UNDO, b"key", b"value")
+    with store.read() as reader:
+        assert reader.get(Table.UNDO, b"key") == b"value"
+
+
+def test_a_value_may_be_empty_and_is_not_a_missing_one(store: Store) -> None:
+    with store.write() as writer:
+        writer.put(Table.HEIGHTS, b"key", b"")
+    with store.read() as reader:
+        assert reader.get(Table.HEIGHTS, b"key") == b""
+        assert list(reader.scan(Table.HEIGHTS)) == [(b"key", b"")]
+
+
+def test_a_large_value_comes_back_whole(store: Store) -> None:
+    value = bytes(range(256)) * 4096
+    with store.write() as writer:
+        writer.put(Table.BODIES, b"key", value)
+    with store.read() as reader:
+        assert reader.get(Table.BODIES, b"key") == value
+
+
+def test_the_longest_key_works_and_others_are_refused(store: Store) -> None:
+    longest = bytes(range(255)) + b"x" * (MAX_KEY_BYTES - 255)
+    with store.write() as writer:
+        writer.put(Table.META, longest, b"value")
+        assert writer.get(Table.META, longest) == b"value"
+        for wrong in (b"", longest + b"x"):
+            with pytest.raises(AssertionError):
+                writer.put(Table.META, wrong, b"value")
+
+
+def test_the_newest_value_wins(store: Store) -> None:
+    with store.write() as writer:
+        writer.put(Table.UNDO, b"key", b"first")
+        writer.put(Table.UNDO, b"key", b"second")
+    with store.write() as writer:
+        assert writer.get(Table.UNDO, b"key") == b"second"
+        writer.put(Table.UNDO, b"key", b"third")
+    with store.read() as reader:
+        assert list(reader.scan(Table.UNDO)) == [(b"key", b"third")]
+
+
+def test_deleting_removes_and_a_missing_key_is_fine(store: Store) -> None:
+    fill(store, 1, 2)
+    with store.write() as writer:
+        writer.delete(Table.UNDO, key(1))
+        writer.delete(Table.UNDO, key(1))
+        writer.delete(Table.UNDO, key(9))
+    with store.read() as reader:
+        assert numbers(reader) == [2]
+
+
+def test_tables_do_not_share_keys(store: Store) -> None:
+    with store.write() as writer:
+        for table in Table:
+            writer.put(table, b"key", table.value.encode())
+        writer.delete(Table.VOTES, b"key")
+    with store.read() as reader:
+        found = {table: reader.get(table, b"key") for table in Table}
+    assert found == {
+        table: None if table is Table.VOTES else table.value.encode() for table in Table
+    }
+
+
+def test_a_scan_yields_keys_in_byte_order(store: Store) -> None:
+    keys = [b"\xff", b"a", b"\x00", b"ab", b"\xff\x00", b"b", b"\x00\x00"]
+    with store.write() as writer:
+        for name in keys:
+            writer.put(Table.UNDO, name, name)
+    with store.read() as reader:
+        assert [name for name, _ in reader.scan(Table.UNDO)] == sorted(keys)
+        down = [name for name, _ in reader.scan(Table.UNDO, reverse=True)]
+        assert down == sorted(keys, reverse=True)
+
+
+RANGES = {
+    "all": (0, None, [10, 20, 30, 40]),
+    "from a key": (20, None, [20, 30, 40]),
+    "from between": (21, None, [30, 40]),
+    "to a key": (0, 30, [10, 20]),
+    "to between": (0, 31, [10, 20, 30]),
+    "inside": (15, 35, [20, 30]),
+    "one": (20, 21, [20]),
+    "past the end": (41, None, []),
+    "before the start": (0, 10, []),
+    "nothing between": (21, 29, []),
+    "empty": (20, 20, []),
+    "backwards": (30, 20, []),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_scan_keeps_to_its_range_in_both_directions(store: Store, name: str) -> None:
+    start, end, expected = RANGES[name]
+    fill(store, 40, 10, 30, 20)
+    with store.read() as reader:
+        assert numbers(reader, start, end) == expected
+        assert numbers(reader, start, end, reverse=True) == expected[::-1]
+
+
+def test_a_scan_of_an_empty_table_yields_nothing(store: Store) -> None:
+    with store.read() as reader:
+        assert list(reader.scan(Table.VOTES)) == []
+        assert list(reader.scan(Table.VOTES, b"a", b"b", reverse=True)) == []
+
+
+def test_a_long_scan_skips_and_repeats_nothing(store: Store) -> None:
+    everything = list(range(1000))
+    fill(store, *everything)
+    with store.read() as reader:
+        assert numbers(reader) == everything
+        assert numbers(reader, reverse=True) == everything[::-1]
+        assert numbers(reader, 100, 900, reverse=True) == everything[100:900][::-1]
+
+
+def test_the_first_item_of_a_scan_may_be_taken_alone(store: Store) -> None:
+    fill(store, *range(500))
+    with store.read() as reader:
+        newest, _ = next(iter(reader.scan(Table.UNDO, reverse=True)))
+        assert newest == key(499)
+    fill(store, 500)
+    with store.read() as reader:
+        newest, _ = next(iter(reader.scan(Table.UNDO, reverse=True)))
+        assert newest == key(500)
+
+
+def test_a_writer_sees_its_own_writes(store: Store) -> None:
+    fill(store, 1, 2, 3)
+    with store.write() as writer:
+        writer.put(Table.UNDO, key(4), b"value 4")
+        writer.delete(Table.UNDO, key(2))
+        assert writer.get(Table.UNDO, key(4)) == b"value 4"
+        assert writer.get(Table.UNDO, key(2)) is None
+        assert numbers(writer) == [1, 3, 4]
+        assert numbers(writer, reverse=True) == [4, 3, 1]
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt])
+def test_a_raise_inside_a_write_leaves_nothing(store: Store, error: type[BaseException]) -> None:
+    fill(store, 1, 2)
+
+    def break_off() -> None:
+        with store.write() as writer:
+            writer.put(Table.UNDO, key(1), b"changed")
+            writer.delete(Table.UNDO, key(2))
+            writer.put(Table.UNDO, key(3), b"new")
+            writer.put(Table.VOTES, b"other table", b"new")
+            writer.delete(Table.UNDO, key(3))
+            writer.put(Table.UNDO, key(2), b"back again")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
+    with store.read() as reader:
+        assert numbers(reader) == [1, 2]
+        assert list(reader.scan(Table.VOTES)) == []
+    fill(store, 4)
+    with store.read() as reader:
+        assert numbers(reader) == [1, 2, 4]
+
+
+def test_a_snapshot_does_not_see_later_commits(store: Store) -> None:
+    fill(store, 1, 2, 3)
+    with store.read() as snapshot:
+        fill(store, 4)
+        with store.write() as writer:
+            writer.delete(Table.UNDO, key(1))
+            writer.put(Table.UNDO, key(2), b"changed")
+        with store.write() as writer:
+            writer.put(Table.UNDO, key(1), b"changed")
+            writer.put(Table.UNDO, key(2), b"changed again")
+        assert numbers(snapshot) == [1, 2, 3]
+        assert numbers(snapshot, reverse=True) == [3, 2, 1]
+        assert snapshot.get(Table.UNDO, key(1)) == b"value 1"
+        assert snapshot.get(Table.UNDO, key(4)) is None
+        with store.read() as newer:
+            assert newer.get(Table.UNDO, key(2)) == b"changed again"
+            assert [name for name, _ in newer.scan(Table.UNDO)] == [key(n) for n in (1, 2, 3, 4)]
+
+
+def test_a_scan_under_way_does_not_see_later_commits(store: Store) -> None:
+    fill(store, *range(0, 400, 2))
+    with store.read() as snapshot:
+        up, down = snapshot.scan(Table.UNDO), snapshot.scan(Table.UNDO, reverse=True)
+        seen_up, seen_down = [next(up)], [next(down)]
+        with store.write() as writer:
+            for number in range(400):
+                if number % 3:
+                    writer.put(Table.UNDO, key(number), b"new")
+                else:
+                    writer.delete(Table.UNDO, key(number))
+        seen_up += up
+        seen_down += down
+    expected = [(key(number), b"value %d" % number) for number in range(0, 400, 2)]
+    assert (seen_up, seen_down) == (expected, expected[::-1])
+
+
+def test_a_snapshot_opened_during_a_write_sees_nothing_of_it(store: Store) -> None:
+    fill(store, 1, 2)
+    with store.write() as writer:
+        writer.put(Table.UNDO, key(3), b"value 3")
+        with store.read() as before:
+            writer.delete(Table.UNDO, key(1))
+            assert numbers(before) == [1, 2]
+            with store.read() as second:
+                assert numbers(second) == [1, 2]
+    with store.read() as after:
+        assert numbers(after) == [2, 3]
+
+
+def test_a_snapshot_outlives_a_write_that_fails(store: Store) -> None:
+    fill(store, 1)
+    with store.read() as snapshot:
+        with suppress(StopError), store.write() as writer:
+            writer.put(Table.UNDO, key(1), b"changed")
+            writer.put(Table.UNDO, key(2), b"value 2")
+            raise StopError
+        assert numbers(snapshot) == [1]
+        fill(store, 2)
+        assert numbers(snapshot) == [1]
+
+
+def test_a_write_inside_a_write_is_our_bug(store: Store) -> None:
+    with store.write(), pytest.raises(AssertionError), store.write():
+        pass
+
+
+def in_threads(work: Callable[[int], None]) -> None:
+    """Run `work` in several threads and raise what any of them raised."""
+    errors: list[BaseException] = []
+
+    def guarded(index: int) -> None:
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001 - carried to the test's own thread.
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(index,)) for index in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_readers_in_other_threads_see_whole_commits(store: Store) -> None:
+    """Every commit moves one coin between 20 accounts: each snapshot must count all of them."""
+    with store.write() as writer:
+        for number in range(20):
+            writer.put(Table.ACCOUNTS, key(number), key(100))
+
+    def work(index: int) -> None:
+        for step in range(ROUNDS):
+            if index == 0:
+                move_a_coin(store, step % 20, (step * 7 + 1) % 20)
+                continue
+            with store.read() as reader:
+                values = dict(reader.scan(Table.ACCOUNTS))
+                again = {name: reader.get(Table.ACCOUNTS, name) for name in values}
+            assert sum(int.from_bytes(value, "big") for value in values.values()) == 2000
+            assert again == values
+
+    in_threads(work)
+
+
+def move_a_coin(store: Store, source: int, target: int) -> None:
+    with store.write(durable=False) as writer:
+        for number, coins in ((source, -1), (target, 1)):
+            before = int.from_bytes(writer.get(Table.ACCOUNTS, key(number)) or b"", "big")
+            writer.put(Table.ACCOUNTS, key(number), key(before + coins))
+
+
+def test_writers_in_several_threads_wait_for_each_other(store: Store) -> None:
+    with store.write() as writer:
+        writer.put(Table.META, b"counter", key(0))
+
+    def work(_: int) -> None:
+        for _ in range(ROUNDS):
+            with store.write(durable=False) as writer:
+                count = int.from_bytes(writer.get(Table.META, b"counter") or b"", "big")
+                writer.put(Table.META, b"counter", key(count + 1))
+
+    in_threads(work)
+    with store.read() as reader:
+        assert reader.get(Table.META, b"counter") == key(THREADS * ROUNDS)
+
+
+def test_thousands_of_snapshots_leave_no_slot_taken(store: Store) -> None:
+    fill(store, 1)
+    for _ in range(3000):
+        with store.read() as reader:
+            assert next(iter(reader.scan(Table.UNDO))) == (key(1), b"value 1")
