@@ -17,6 +17,7 @@ the transaction only as a whole; a block that fails then is deleted with everyth
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
@@ -55,6 +56,10 @@ from node.chain.results import (
 from node.chain.settings import ChainSettings
 from node.storage.store import Writer
 from protocols.types import Hash32, Height
+
+MAX_BLOCKS_PER_HEIGHT: Final = 16
+"""The main chain's, a skip block, and forks of producers that sign more than one block. Disk is
+what it bounds: 16 full bodies for each height of one batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,13 +185,7 @@ class BlockPusher:
     def _abandon(self, failed: Block, candidate: _Candidate, error: BlockError) -> InvalidBlock:
         """Delete a stored block that breaks a rule, and what is stored above it."""
         if failed is not candidate.block:
-            doomed = {failed.hash}
-            stored = hashes_between(self._writer, failed.number, self._batch_end)
-            for number, block_hash in tuple(stored):
-                if self._loaded(block_hash).parent_hash in doomed:
-                    doomed.add(block_hash)
-                if block_hash in doomed:
-                    self._forget(number, block_hash)
+            self._delete_branch(failed)
         return InvalidBlock(error, failed.hash)
 
     def _apply(
@@ -227,9 +226,31 @@ class BlockPusher:
         return Pushed(outcome, events)
 
     def _store_fork(self, candidate: _Candidate, outcome: PushOutcome) -> Pushed:
+        self._make_room_at(candidate.block.number)
         self._save(candidate.block)
         stored = Stored(candidate.block.hash)
         return Pushed(outcome, (stored, *self._equivocations(candidate)))
+
+    def _make_room_at(self, height: Height) -> None:
+        """Delete a fork where too many blocks have one height: a producer may sign any number.
+
+        A batch that arrives in one push is not hurt: its macro block comes before anything else
+        can take the place of its blocks.
+        """
+        stored = [block for _, block in hashes_between(self._writer, height, height + 1)]
+        if len(stored) >= MAX_BLOCKS_PER_HEIGHT:
+            first_fork = next(each for each in stored if each != self.head.hash_at(height))
+            self._delete_branch(self._loaded(first_fork))
+
+    def _delete_branch(self, block: Block) -> None:
+        """Delete a block of a fork and everything that is stored above it."""
+        doomed = {block.hash}
+        stored = tuple(hashes_between(self._writer, block.number, self._batch_end))
+        for number, block_hash in stored:
+            if self._loaded(block_hash).parent_hash in doomed:
+                doomed.add(block_hash)
+            if block_hash in doomed:
+                self._forget(number, block_hash)
 
     def _equivocations(self, candidate: _Candidate) -> Iterator[EquivocationFound]:
         """Yield the proof against the first other block of this height and producer, if any."""

@@ -7,13 +7,14 @@ data.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import Self
+from typing import Any, Self
 
 from node.accounts.transaction import Transaction
 from node.blocks.block import Block
-from node.blocks.body import EquivocationProof
-from node.blocks.header import Header
+from node.blocks.body import Body, EquivocationProof
+from node.blocks.header import Header, MacroHeader, MicroHeader
 from node.blocks.justification import ProducerSignature, QuorumSignature, SkipProof
 from node.blocks.signing import precommit_message, skip_message
 from node.blocks.validators import SignerSet, Validators
@@ -25,7 +26,7 @@ from node.crypto.bls import KeyCache
 from node.crypto.seeds import next_seed
 from node.keys import NodeKeys
 from node.storage.memory import MemoryStore
-from node.storage.store import Store
+from node.storage.store import Store, Table
 from protocols.types import Hash32, Height
 from tests.build.clock import FixedClock
 from tests.build.keys import genesis as default_genesis
@@ -66,6 +67,12 @@ def push_one(chain: Chain, block: Block) -> PushResult:
     """Push a single block."""
     (result,) = chain.push((block,))
     return result
+
+
+def contents(store: Store) -> dict[Table, tuple[tuple[bytes, bytes], ...]]:
+    """Return everything that a store holds, to compare it byte by byte."""
+    with store.read() as reader:
+        return {table: tuple(reader.scan(table)) for table in Table}
 
 
 class ChainBuilder:
@@ -123,42 +130,99 @@ class ChainBuilder:
         equivocation_proofs: Sequence[EquivocationProof] = (),
     ) -> Block:
         """Add a micro block, signed by the slot owner."""
-        producer = self._members[self.chain.producer_at(self.next_height)]
-        header, body = self.chain.propose_micro(
-            next_seed(producer.signing, self.head.seed),
-            self._on_time if timestamp is None else timestamp,
-            transactions,
-            self._mark,
-            equivocation_proofs=equivocation_proofs,
-        )
-        assert len(body.transactions) == len(transactions), "a transaction cannot be included"
-        return self._add(Block(header, ProducerSignature(producer.signing.sign(header.hash)), body))
+        return self.add(self.make_micro(transactions, timestamp, equivocation_proofs))
 
     def skip(self) -> Block:
         """Add a skip block, signed by all validators."""
-        header, body = self.chain.propose_skip()
-        message = skip_message(header.network, header.number, self.head.seed)
-        return self._add(Block(header, SkipProof(*self._signed(message)), body))
+        return self.add(self.make_skip())
 
     def macro(self, *, round_: int = 0, voted_round: int | None = None) -> Block:
         """Add a checkpoint or election block, proposed in one round and voted for there or later.
 
         All validators sign it.
         """
-        proposer = self._members[self.chain.proposer(self.next_height, round_)]
-        header, body = self.chain.propose_macro(
-            round_, next_seed(proposer.signing, self.head.seed), self._on_time, self._mark
+        return self.add(self.make_macro(round_=round_, voted_round=voted_round))
+
+    def make_micro(
+        self,
+        transactions: Sequence[Transaction] = (),
+        timestamp: int | None = None,
+        equivocation_proofs: Sequence[EquivocationProof] = (),
+    ) -> Block:
+        """Make what `micro` adds without adding it."""
+        header, body = self.chain.propose_micro(
+            next_seed(self._producer.signing, self.head.seed),
+            self._on_time if timestamp is None else timestamp,
+            transactions,
+            self._mark,
+            equivocation_proofs=equivocation_proofs,
         )
-        votes_round = round_ if voted_round is None else voted_round
-        message = precommit_message(header.network, header.number, votes_round, header.hash)
-        return self._add(Block(header, QuorumSignature(votes_round, *self._signed(message)), body))
+        assert len(body.transactions) == len(transactions), "a transaction cannot be included"
+        return self.signed_micro(header, body)
+
+    def make_skip(self) -> Block:
+        """Make what `skip` adds without adding it."""
+        return self.signed_skip(*self.chain.propose_skip())
+
+    def make_macro(self, *, round_: int = 0, voted_round: int | None = None) -> Block:
+        """Make what `macro` adds without adding it."""
+        proposer = self._members[self.chain.proposer(self.next_height, round_)]
+        seed = next_seed(proposer.signing, self.head.seed)
+        header, body = self.chain.propose_macro(round_, seed, self._on_time, self._mark)
+        return self.signed_macro(header, body, voted_round)
+
+    def signed_micro(self, header: MicroHeader, body: Body | None) -> Block:
+        """Sign any header with the key of the next slot owner."""
+        return Block(header, ProducerSignature(self._producer.signing.sign(header.hash)), body)
+
+    def signed_skip(self, header: MicroHeader, body: Body | None) -> Block:
+        """Sign the skipping of the next slot owner, whatever the header says."""
+        message = skip_message(header.network, header.number, self.head.seed)
+        return Block(header, SkipProof(*self.signed_by_all(message)), body)
+
+    def signed_macro(
+        self, header: MacroHeader, body: Body | None, voted_round: int | None = None
+    ) -> Block:
+        """Sign any macro header with the votes of all validators."""
+        round_ = header.round if voted_round is None else voted_round
+        message = precommit_message(header.network, header.number, round_, header.hash)
+        return Block(header, QuorumSignature(round_, *self.signed_by_all(message)), body)
+
+    def signed_by_all(self, message: bytes) -> tuple[bytes, SignerSet]:
+        """Return the votes of all validators for a message, and who they are."""
+        signatures = [who.voting.sign(message) for who in self._members]
+        return bls.aggregate(signatures), SignerSet.of(range(len(signatures)))
+
+    def changed(self, block: Block, **fields: Any) -> Block:
+        """Return a block for the next height with other header fields, signed again.
+
+        A `body` among the fields replaces the body, and the body root too unless that is given.
+        """
+        body = fields.pop("body", block.body)
+        if body is not block.body and body is not None:
+            fields = {"body_root": body.root} | fields
+        header, justification = block.header, block.justification
+        if isinstance(header, MacroHeader):
+            assert isinstance(justification, QuorumSignature)
+            return self.signed_macro(replace(header, **fields), body, justification.round)
+        if block.is_skip:
+            return self.signed_skip(replace(header, **fields), body)
+        return self.signed_micro(replace(header, **fields), body)
+
+    def add(self, block: Block) -> Block:
+        """Add a block that extends this branch."""
+        result = push_one(self.chain, block)
+        assert isinstance(result, Pushed), result
+        assert result.outcome is PushOutcome.EXTENDED
+        self.blocks.append(block)
+        return block
 
     def fork_from(self, block: Hash32) -> Self:
         """Return a builder that goes on from a block of this branch, or from genesis."""
         mark = self._mark + bytes((next(self._forks),))
         fork = type(self)(self.genesis, keys_of=self._keys_of, mark=mark)
         while fork.head.hash != block:
-            fork._add(self.blocks[fork.head.number])
+            fork.add(self.blocks[fork.head.number])
         return fork
 
     def block_at(self, height: Height) -> Block:
@@ -174,16 +238,9 @@ class ChainBuilder:
         return self._keys_of(self.chain.validators)
 
     @property
+    def _producer(self) -> NodeKeys:
+        return self._members[self.chain.producer_at(self.next_height)]
+
+    @property
     def _on_time(self) -> int:
         return self.head.timestamp + self.chain.policy.block_separation_ms
-
-    def _signed(self, message: bytes) -> tuple[bytes, SignerSet]:
-        signatures = [who.voting.sign(message) for who in self._members]
-        return bls.aggregate(signatures), SignerSet.of(range(len(signatures)))
-
-    def _add(self, block: Block) -> Block:
-        result = push_one(self.chain, block)
-        assert isinstance(result, Pushed), result
-        assert result.outcome is PushOutcome.EXTENDED
-        self.blocks.append(block)
-        return block
