@@ -1,0 +1,86 @@
+"""Telling the outside what the node is doing: for questions that wait for news, and in the log."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+import trio
+
+from node.chain.results import ChainEvent
+
+log = structlog.get_logger("status")
+
+LOOK_INTERVAL_S: Final = 0.5
+"""Between two looks at what no chain event tells: peers, phase, consensus."""
+
+LINE_INTERVAL_S: Final = 10.0
+"""Between two status lines, unless the phase changes."""
+
+Facts = dict[str, Any]
+"""Plain JSON values, all of which count as news when they change."""
+
+
+class StatusBoard:
+    """Numbers the states of the node, so that a question can wait for the next one.
+
+    News are looked for when the chain changes and twice a second.
+    """
+
+    def __init__(
+        self, read: Callable[[], Facts], events: trio.MemoryReceiveChannel[ChainEvent]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            read: Returns the present facts; cheap.
+            events: The chain's, for this board alone.
+        """
+        self._read = read
+        self._events = events
+        self._facts = read()
+        self._sequence = 1
+        self._news = trio.Event()
+        self._next_line = 0.0
+
+    @property
+    def sequence(self) -> int:
+        """Number of the present state, from 1 upwards."""
+        return self._sequence
+
+    async def wait_after(self, sequence: int, timeout_s: float) -> None:
+        """Wait until the state has another number than this, or the time is up. Cancel-safe."""
+        with trio.move_on_after(timeout_s):
+            while self._sequence == sequence:
+                await self._news.wait()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look for news until cancelled."""
+        task_status.started()
+        while True:
+            with trio.move_on_after(LOOK_INTERVAL_S):
+                await self._events.receive()
+            self._drain()
+            self._look()
+
+    def _drain(self) -> None:
+        """Take the rest of a burst: one look sees what all of it has led to."""
+        while True:
+            try:
+                self._events.receive_nowait()
+            except trio.WouldBlock:
+                return
+
+    def _look(self) -> None:
+        before, self._facts = self._facts, self._read()
+        if before != self._facts:
+            self._sequence += 1
+            self._news.set()
+            self._news = trio.Event()
+        now = trio.current_time()
+        if now >= self._next_line or before["phase"] != self._facts["phase"]:
+            log.info("status", **{name: self._facts[name] for name in _LINE})
+            self._next_line = now + LINE_INTERVAL_S
+
+
+_LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")
+"""What a person wants to see every ten seconds."""
