@@ -53,6 +53,25 @@ def load_block(reader: Reader, block: Hash32, *, with_body: bool = False) -> Blo
         raise DataFolderError(f"stored block {block.hex()} is damaged: {error}") from error
 
 
+def load_block_bytes(reader: Reader, block: Hash32, *, with_body: bool) -> bytes | None:
+    """Return a stored block as `load_block` does, in its wire form and without decoding it.
+
+    Raises:
+        DataFolderError: What is stored is not what was written.
+    """
+    record = reader.get(Table.HEADERS, block)
+    if record is None:
+        return None
+    body = reader.get(Table.BODIES, block) if with_body else None
+    if with_body and body is None:
+        return None
+    try:
+        fields = FieldReader.unpack("StoredBlock", record, arity=2)
+    except WireError as error:
+        raise DataFolderError(f"stored block {block.hex()} is damaged: {error}") from error
+    return pack([fields.raw(), fields.raw(), body])
+
+
 def save_block(writer: Writer, block: Block) -> None:
     """Store a block, with its body if it has one, under its hash and its height."""
     record = pack([block.header.encoded, block.justification.encode()])

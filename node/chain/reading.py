@@ -9,7 +9,13 @@ from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
 from node.blocks.slots import producer_slot
 from node.blocks.validators import Validators
-from node.chain.block_store import has_block, hashes_between, load_block, main_hash_at
+from node.chain.block_store import (
+    has_block,
+    hashes_between,
+    load_block,
+    load_block_bytes,
+    main_hash_at,
+)
 from node.chain.execution import has_transaction
 from node.chain.head import ChainHead
 from node.chain.recent import RecentBlocks
@@ -110,6 +116,11 @@ class ChainReader:
             return self._find(block)
         with self._store.read() as reader:
             return load_block(reader, block, with_body=True)
+
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        """Return a stored block as `block` does, in its wire form and without decoding it."""
+        with self._store.read() as reader:
+            return load_block_bytes(reader, block, with_body=with_body)
 
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
