@@ -8,7 +8,6 @@ from node.blocks.body import Body
 from node.blocks.header import Header
 from node.blocks.justification import Justification
 from node.chain.results import ChainEvent, PushResult
-from node.errors import Fault
 from node.net.network import MessageId, PeerJoined, PeerLeft
 from node.sync.tickets import TicketId
 from protocols.messages.head import HeadResponse
@@ -76,10 +75,9 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed:
-    """There was no answer, or (with a fault) one that does not decode."""
+    """There was no answer, or one that does not decode, for which the peer has been reported."""
 
     id: TicketId
-    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,19 +133,16 @@ class BlockBuffer:
             layer = tuple(child for parent in layer for child in self.children(parent))
         return found
 
-    def up_to(self, height: Height) -> list[Hash32]:
+    def up_to(self, height: Height) -> list[Block]:
         """Return the buffered blocks that are not above a height, ascending."""
         low = [entry.block for entry in self if entry.block.number <= height]
-        return [block.hash for block in sorted(low, key=lambda block: block.number)]
+        return sorted(low, key=lambda block: block.number)
 
-    def earliest_missing(self, block: Block) -> tuple[Hash32, Height]:
-        """Return the first ancestor that is not buffered, and the height it should have.
-
-        The height follows from what the block above claims, which nobody has verified.
-        """
+    def earliest_missing(self, block: Block) -> Hash32:
+        """Return the nearest ancestor that is not buffered."""
         while (entry := self._entries.get(block.parent_hash)) is not None:
             block = entry.block
-        return block.parent_hash, block.number - 1
+        return block.parent_hash
 
     def _merge(self, entry: Entry, copy: SourcedBlock) -> list[MessageId] | None:
         """Add the messages of an equal copy to it; None if there is no equal copy."""

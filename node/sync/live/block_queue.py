@@ -46,7 +46,7 @@ from node.sync.live.events import (
     ReceivedMissingBlocks,
     RejectedBlock,
 )
-from protocols.types import Hash32, Height, PeerId
+from protocols.types import Hash32, PeerId
 
 
 class PushKind(Enum):
@@ -74,7 +74,7 @@ class _Class(Enum):
     AHEAD = "ahead"
     """Too far above the head."""
     CLOSED = "closed"
-    """Not above the last macro block."""
+    """On a branch that the last macro block has closed."""
     BUFFERED = "buffered"
 
 
@@ -95,8 +95,6 @@ class FindMissing:
     """An ancestor of buffered blocks is to be asked for."""
 
     target: Hash32
-    number: Height
-    """Its height, if the blocks above it tell the truth."""
     first_peer: PeerId
     """The peer to ask first."""
 
@@ -165,21 +163,17 @@ class BlockQueue:
     def add(self, copy: SourcedBlock) -> list[QueueOutput]:
         """Classify a block and act on it."""
         outputs = self._prune()
-        match self._class_of(copy.block):
+        match class_ := self._class_of(copy.block):
             case _Class.JUNK:
                 outputs += self._refuse(copy)
             case _Class.STORED:
                 outputs += _resolve(copy.messages, self._verdict_of_stored(copy.block.hash))
-            case _Class.BEHIND:
-                outputs += self._ignore(copy, Behind(copy.peer))
             case _Class.PUSHING:
                 outputs += self._join_push(copy)
             case _Class.HEAD:
                 outputs.append(self._start(PushKind.HEAD, [copy]))
-            case _Class.AHEAD:
-                outputs += self._ignore(copy, Ahead(copy.peer))
-            case _Class.CLOSED:
-                outputs += self._ignore(copy)
+            case _Class.BEHIND | _Class.AHEAD | _Class.CLOSED:
+                outputs += self._ignore(copy, class_)
             case _Class.BUFFERED:
                 outputs += self._keep(copy)
         return outputs
@@ -194,7 +188,7 @@ class BlockQueue:
             (_Class.PUSHING, lambda: block.hash in self._pushing),
             (_Class.HEAD, lambda: chain.contains(block.parent_hash)),
             (_Class.AHEAD, lambda: block.number > chain.head.number + config.window_ahead_max),
-            (_Class.CLOSED, lambda: block.number <= chain.macro_head.number),
+            (_Class.CLOSED, lambda: self._is_closed(block)),
         )
         return next((class_ for class_, applies in rules if applies()), _Class.BUFFERED)
 
@@ -250,6 +244,10 @@ class BlockQueue:
             return True
         return block.body is not None and check_body(header, block.body, policy) is not None
 
+    def _is_closed(self, block: Block) -> bool:
+        """Tell whether the parent, which is not stored, would have to be final."""
+        return block.number <= self._chain.macro_head.number + 1
+
     def _refuse(self, copy: SourcedBlock) -> list[QueueOutput]:
         outputs: list[QueueOutput] = _resolve(copy.messages, Verdict.REJECT)
         if not copy.is_announced:
@@ -259,10 +257,11 @@ class BlockQueue:
     def _verdict_of_stored(self, block: Hash32) -> Verdict:
         return Verdict.ACCEPT if self._chain.is_on_main_chain(block) else Verdict.IGNORE
 
-    def _ignore(self, copy: SourcedBlock, drift: Behind | Ahead | None = None) -> list[QueueOutput]:
+    def _ignore(self, copy: SourcedBlock, class_: _Class) -> list[QueueOutput]:
         outputs: list[QueueOutput] = _resolve(copy.messages, Verdict.IGNORE)
-        if drift is not None and copy.peer in self._live_peers:
-            outputs.append(Emit(drift))
+        if copy.peer in self._live_peers and class_ is not _Class.CLOSED:
+            is_behind = class_ is _Class.BEHIND
+            outputs.append(Emit(Behind(copy.peer) if is_behind else Ahead(copy.peer)))
         return outputs
 
     def _join_push(self, copy: SourcedBlock) -> list[QueueOutput]:
@@ -278,10 +277,10 @@ class BlockQueue:
         outputs: list[QueueOutput] = _resolve(dropped, Verdict.IGNORE)
         if block.hash not in self._buffer:
             return outputs
-        target, number = self._buffer.earliest_missing(block)
+        target = self._buffer.earliest_missing(block)
         if target in self._pushing or self._is_requested(target):
             return outputs
-        return [*outputs, FindMissing(target, number, copy.peer)]
+        return [*outputs, FindMissing(target, copy.peer)]
 
     def _start(self, kind: PushKind, copies: list[SourcedBlock]) -> Push:
         """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""
@@ -357,11 +356,16 @@ class BlockQueue:
 
     def _prune(self) -> list[QueueOutput]:
         """Drop what a new macro block has closed."""
-        macro = self._chain.macro_head.number
-        if macro == self._pruned_to:
+        macro = self._chain.macro_head
+        if macro.number == self._pruned_to:
             return []
-        self._pruned_to = macro
-        return self._drop(self._buffer.up_to(macro))
+        self._pruned_to = macro.number
+        closed = [
+            block
+            for block in self._buffer.up_to(macro.number + 1)
+            if block.number <= macro.number or block.parent_hash != macro.hash
+        ]
+        return self._drop(block.hash for block in closed)
 
     def _drop(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
         return self._remove(blocks, Verdict.IGNORE)
