@@ -3,6 +3,7 @@
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,10 +151,11 @@ async def _read_body(request: Request) -> bytes | None:
     """Read the body; None if it is too long, without reading on."""
     content = bytearray()
     try:
-        async for piece in request.stream():
-            content += piece
-            if len(content) > MAX_REQUEST_BYTES:
-                return None
+        async with aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                content += piece
+                if len(content) > MAX_REQUEST_BYTES:
+                    return None
     except ClientDisconnect:
         return b""
     return bytes(content)
