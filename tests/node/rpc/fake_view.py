@@ -10,7 +10,6 @@ from node.net.network import PeerRecord
 from protocols.messages.handshake import Hello
 from protocols.types import PeerId, Service
 
-
 SELF = PeerId("12D3KooWself")
 
 
