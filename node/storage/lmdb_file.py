@@ -188,7 +188,7 @@ class _Walk:
 
     def _big_value(self, position: int, size: int) -> int:
         """Return where a value lies whose first overflow page is named at a position."""
-        (first,) = _NUMBER.unpack_from(self._view, position)
+        first: int = _NUMBER.unpack_from(self._view, position)[0]
         self._check_page(first, OVERFLOW_PAGE)
         start = first * self._page_bytes + _PAGE.size
         if start + size > len(self._view):

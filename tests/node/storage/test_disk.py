@@ -1,4 +1,5 @@
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 from node.errors import DataFolderError, StorageError
 from node.storage.disk import DATA_FILE, FORMAT_KEY, FORMAT_VERSION, LOCK_FILE, DiskStore
-from node.storage.store import Table
+from node.storage.lmdb_file import check_data_file
+from node.storage.store import Table, Writer
 
 KILLS = 4
 """Each costs a start of Python."""
@@ -179,7 +181,8 @@ import random, shutil, sys
 from pathlib import Path
 from node.errors import DataFolderError, StorageError
 from node.storage.disk import DiskStore
-from node.storage.store import Table
+from node.storage.lmdb_file import check_data_file
+from node.storage.store import Table, Writer
 
 whole, folder = Path(sys.argv[1]), Path(sys.argv[2])
 found = {"refused": 0, "failed": 0, "unseen": 0}
@@ -249,7 +252,8 @@ import resource, sys
 from pathlib import Path
 from node.errors import StorageError
 from node.storage.disk import DiskStore
-from node.storage.store import Table
+from node.storage.lmdb_file import check_data_file
+from node.storage.store import Table, Writer
 
 store = DiskStore(Path(sys.argv[1]))
 with store.write() as writer:
@@ -278,7 +282,8 @@ WRITING = """
 import sys
 from pathlib import Path
 from node.storage.disk import DiskStore
-from node.storage.store import Table
+from node.storage.lmdb_file import check_data_file
+from node.storage.store import Table, Writer
 
 store = DiskStore(Path(sys.argv[1]))
 number = int(sys.argv[2])
@@ -336,3 +341,28 @@ def test_the_map_may_be_larger_than_memory_and_costs_none_of_it(folder: Path) ->
         writer.put(Table.META, b"key", b"value")
     store.close()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sound_file_is_never_refused(folder: Path, seed: int) -> None:
+    """Growing, shrinking, long and short values, freed and used again, and a snapshot held open."""
+    rng = random.Random(seed)
+    store = DiskStore(folder)
+    with store.read() as held:
+        for step in range(60):
+            with store.write(durable=False) as writer:
+                change_at_random(writer, rng, grows=step % 20 < 10)
+            check_data_file(folder / DATA_FILE)
+        assert list(held.scan(Table.BODIES)) == []
+    store.close()
+    DiskStore(folder).close()
+
+
+def change_at_random(writer: Writer, rng: random.Random, *, grows: bool) -> None:
+    for _ in range(rng.randrange(60)):
+        table = rng.choice([Table.ACCOUNTS, Table.BODIES, Table.UNDO])
+        key = b"%d" % rng.randrange(400)
+        if rng.random() < (0.8 if grows else 0.1):
+            writer.put(table, key, bytes(rng.choice([0, 9, 600, 3000, 9000, 50_000])))
+        else:
+            writer.delete(table, key)
