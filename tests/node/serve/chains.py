@@ -1,0 +1,125 @@
+"""A chain with a fork for the serve tests, and a view of it that can be tampered with."""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from node.blocks.block import Block
+from node.blocks.header import Header, MacroHeader
+from node.blocks.validators import Validators
+from node.chain.chain import Chain
+from node.chain.results import Pushed
+from node.policy import Policy
+from protocols.types import Hash32, Height
+from tests.build.blocks import transaction
+from tests.build.chain import ChainBuilder, push_one
+from tests.build.keys import genesis
+
+POLICY = Policy(batch_length=5, batches_per_epoch=2, slots=4, validity_window_batches=4)
+"""Macro blocks at 5, 10 (election), 15."""
+LENGTH = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A main chain up to 13 and a fork of two blocks above block 11."""
+
+    chain: Chain
+    genesis: Hash32
+    main: tuple[Block, ...]
+    """Blocks 1..13, ascending."""
+    fork: tuple[Block, ...]
+    """Blocks 12 and 13 of the fork, ascending."""
+
+    def at(self, height: Height) -> Hash32:
+        """Return the main chain's hash at a height."""
+        return self.main[height - 1].hash if height else self.genesis
+
+    def bytes_between(self, first: Height, last: Height, *, with_body: bool) -> tuple[bytes, ...]:
+        """Return the encoded main chain from one height to another, both inclusive."""
+        blocks = self.main[first - 1 : last]
+        return tuple(encode(block, with_body=with_body) for block in blocks)
+
+
+def encode(block: Block, *, with_body: bool) -> bytes:
+    """Return a block as it should travel."""
+    return (block if with_body else block.without_body()).encode()
+
+
+@cache
+def forked() -> Forked:
+    """Build the chain once: nothing in these tests changes it."""
+    builder = ChainBuilder(genesis(policy=POLICY))
+    start = builder.head.hash
+    builder.extend(LENGTH, [[transaction(nonce=nonce)] for nonce in range(1, 4)])
+    fork = builder.fork_from(builder.block_at(11).hash)
+    fork.extend(2)
+    for block in fork.blocks[11:]:
+        assert isinstance(push_one(builder.chain, block), Pushed)
+    assert builder.head.hash == builder.block_at(LENGTH).hash
+    return Forked(builder.chain, start, tuple(builder.blocks), tuple(fork.blocks[11:]))
+
+
+@dataclass(slots=True)
+class TamperedView:
+    """A `ChainView` that shows a chain with some answers changed."""
+
+    chain: Chain
+    keeps_bodies: bool = True
+    without_body: frozenset[Hash32] = frozenset()
+    """Blocks whose bodies have been pruned."""
+    deleted: frozenset[Hash32] = frozenset()
+    """Blocks that are gone by the time somebody reads them."""
+    main: dict[Height, Hash32] = field(default_factory=dict)
+    """Other hashes of the main chain, as after a rebranch."""
+
+    @property
+    def policy(self) -> Policy:
+        return self.chain.policy
+
+    @property
+    def network(self) -> int:
+        return self.chain.network
+
+    @property
+    def genesis(self) -> Hash32:
+        return self.chain.genesis
+
+    @property
+    def keeps_state(self) -> bool:
+        return self.chain.keeps_state
+
+    @property
+    def head(self) -> Header:
+        return self.chain.head
+
+    @property
+    def macro_head(self) -> MacroHeader:
+        return self.chain.macro_head
+
+    @property
+    def election_head(self) -> MacroHeader:
+        return self.chain.election_head
+
+    @property
+    def validators(self) -> Validators:
+        return self.chain.validators
+
+    def contains(self, block: Hash32) -> bool:
+        return self.chain.contains(block)
+
+    def is_on_main_chain(self, block: Hash32) -> bool:
+        return self.chain.is_on_main_chain(block)
+
+    def header(self, block: Hash32) -> Header | None:
+        return self.chain.header(block)
+
+    def block(self, block: Hash32, *, with_body: bool) -> Block | None:
+        return self.chain.block(block, with_body=with_body)
+
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        if block in self.deleted or (with_body and block in self.without_body):
+            return None
+        return self.chain.block_bytes(block, with_body=with_body)
+
+    def hash_at(self, height: Height) -> Hash32 | None:
+        return self.main.get(height) or self.chain.hash_at(height)
