@@ -1,0 +1,172 @@
+"""The dispatcher: decoding, limits, refusals, threads."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from node.chain.chain import Chain
+from node.errors import Fault
+from node.net.scores import POINTS, ScoreLimits
+from node.net.simulated import Hub, LinkConditions, SimulatedNetwork, simulated_address
+from node.services.serve import MAX_LARGE_ANSWERS, MAX_THREADS, ServeService
+from protocols.ids import RequestProtocol
+from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.status import Refusal, ResponseStatus
+from protocols.types import Direction, Hash32, PeerId
+from tests.contract.network_contract import hello
+from tests.node.serve.chains import TamperedView, forked
+
+HEAD, BLOCK = RequestProtocol.HEAD, RequestProtocol.BLOCK
+MISSING_BLOCKS = RequestProtocol.MISSING_BLOCKS
+NEVER_FADES = ScoreLimits(fade_per_s=0)
+INSTANT = LinkConditions(latency_s=(0, 0))
+
+
+async def connected(
+    nursery: trio.Nursery, chain: Chain | TamperedView, *, in_thread: bool = False
+) -> tuple[SimulatedNetwork, SimulatedNetwork]:
+    """Return a client and the server that it is connected to."""
+    hub = Hub(seed=1, conditions=INSTANT)
+    client, server = [
+        SimulatedNetwork(hub, PeerId(name), hello, score_limits=NEVER_FADES) for name in ("c", "s")
+    ]
+    ServeService(server, chain, in_thread=in_thread).register()
+    for network in (client, server):
+        await nursery.start(network.run)
+    await client.connect(simulated_address(server.peer_id))
+    return client, server
+
+
+def missing(target: Hash32, locator: Hash32) -> bytes:
+    return MissingBlocksRequest(
+        target=target, with_body=True, locators=(locator,), direction=Direction.FORWARD
+    ).encode()
+
+
+async def test_every_request_is_served(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    known = forked()
+    client, server = await connected(nursery, known.chain)
+    head = await client.request(server.peer_id, HEAD, HeadRequest().encode())
+    block_request = BlockRequest(hash=known.at(1), with_body=True)
+    block = await client.request(server.peer_id, BLOCK, block_request.encode())
+    request = missing(known.at(5), known.at(0))
+    blocks = await client.request(server.peer_id, MISSING_BLOCKS, request)
+
+    decoded = HeadResponse.decode(head)
+    assert isinstance(decoded, HeadResponse)
+    assert decoded.hash == known.at(13)
+    (only,) = known.bytes_between(1, 1, with_body=True)
+    assert BlockResponse.decode(block) == BlockResponse(block=only)
+    assert MissingBlocksResponse.decode(blocks) == MissingBlocksResponse(
+        blocks=known.bytes_between(1, 5, with_body=True)
+    )
+    assert autojump_clock.current_time() < 1
+    assert server.peers[client.peer_id].score == 0
+
+
+@pytest.mark.parametrize("protocol", [HEAD, BLOCK, MISSING_BLOCKS])
+@pytest.mark.parametrize("garbage", [b"", b"\xc1", b"\x90\x90", b"\x91\x00"])
+async def test_garbage_is_named_and_costs_score(
+    protocol: RequestProtocol, garbage: bytes, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    client, server = await connected(nursery, forked().chain)
+    response = await client.request(server.peer_id, protocol, garbage)
+
+    assert response == Refusal(ResponseStatus.BAD_REQUEST).encode()
+    assert server.peers[client.peer_id].score == POINTS[Fault.MALFORMED]
+    assert autojump_clock.current_time() < 1
+
+
+async def test_too_many_locators_are_not_garbage(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    known = forked()
+    client, server = await connected(nursery, known.chain)
+    request = MissingBlocksRequest(
+        target=known.at(5),
+        with_body=True,
+        locators=(known.at(1),) * 256,
+        direction=Direction.FORWARD,
+    )
+    response = await client.request(server.peer_id, MISSING_BLOCKS, request.encode())
+
+    assert response == Refusal(ResponseStatus.TOO_MANY_LOCATORS).encode()
+    assert server.peers[client.peer_id].score == 0
+    assert autojump_clock.current_time() < 1
+
+
+async def test_rate_limit_is_named_then_reported_and_time_heals_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    client, server = await connected(nursery, forked().chain)
+    limit = HEAD.limits.requests_per_10_s
+    statuses = []
+    for _ in range(2 * limit + 1):
+        response = await client.request(server.peer_id, HEAD, HeadRequest().encode())
+        statuses.append(HeadResponse.decode(response))
+
+    assert all(isinstance(status, HeadResponse) for status in statuses[:limit])
+    assert statuses[limit:] == [Refusal(ResponseStatus.RATE_LIMITED)] * (limit + 1)
+    assert server.peers[client.peer_id].score == POINTS[Fault.FLOODING]
+    assert autojump_clock.current_time() < 10 / limit
+
+    await trio.sleep(10 / limit)
+    response = await client.request(server.peer_id, HEAD, HeadRequest().encode())
+    assert isinstance(HeadResponse.decode(response), HeadResponse)
+
+
+async def test_limits_are_per_peer_and_protocol(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    known = forked()
+    client, server = await connected(nursery, known.chain)
+    for _ in range(HEAD.limits.requests_per_10_s):
+        await client.request(server.peer_id, HEAD, HeadRequest().encode())
+    limited = await client.request(server.peer_id, HEAD, HeadRequest().encode())
+    block_request = BlockRequest(hash=known.at(1), with_body=False).encode()
+    served = await client.request(server.peer_id, BLOCK, block_request)
+
+    assert limited == Refusal(ResponseStatus.RATE_LIMITED).encode()
+    assert isinstance(BlockResponse.decode(served), BlockResponse)
+    assert autojump_clock.current_time() < 1
+
+
+class _Gate(TamperedView):
+    """A chain whose blocks cannot be read until a test lets them."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self.reading = 0
+        self.opened = trio.Event()
+
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        self.reading += 1
+        trio.from_thread.run(self.opened.wait)
+        return super().block_bytes(block, with_body=with_body)
+
+
+async def test_large_answers_are_built_in_bounded_threads(nursery: trio.Nursery) -> None:
+    """A burst beyond the bound is refused at once; the rest is answered, two at a time."""
+    known = forked()
+    gate = _Gate(known.chain)
+    client, server = await connected(nursery, gate, in_thread=True)
+    request = missing(known.at(1), known.at(0))
+    answers: list[bytes] = []
+
+    async def ask() -> None:
+        answers.append(await client.request(server.peer_id, MISSING_BLOCKS, request))
+
+    async with trio.open_nursery() as asking:
+        for _ in range(MAX_LARGE_ANSWERS + 3):
+            asking.start_soon(ask)
+        while len(answers) < 3 or gate.reading < MAX_THREADS:
+            await trio.lowlevel.checkpoint()
+        assert answers == [Refusal(ResponseStatus.BUSY).encode()] * 3
+        assert gate.reading == MAX_THREADS
+        gate.opened.set()
+
+    whole = MissingBlocksResponse(blocks=known.bytes_between(1, 1, with_body=True)).encode()
+    assert answers[3:] == [whole] * MAX_LARGE_ANSWERS
+    assert await client.request(server.peer_id, MISSING_BLOCKS, request) == whole
