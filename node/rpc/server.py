@@ -1,5 +1,6 @@
 """The one HTTP port of a node, on loopback: JSON-RPC on `POST /`, `/healthz` and `/readyz`."""
 
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,7 @@ GRACE_S: Final = 0.5
 KEEP_ALIVE_S: Final = 75.0
 """Longer than any question for news is held."""
 
-LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LOOPBACK: Final = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 """What a Host header may name: a page in a browser cannot reach the node under another name."""
 
 
@@ -111,8 +112,8 @@ def bind(address: str) -> socket.socket:
         ListenError: The port is taken.
     """
     host, _, port = address.rpartition(":")
-    if host not in LOOPBACK_HOSTS or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(f"rpc: {address!r} is not 127.0.0.1:PORT")
+    if not _LOOPBACK.fullmatch(host) or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"rpc: {address!r} is not host:port on loopback")
     family = socket.AF_INET6 if host == "[::1]" else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -142,7 +143,7 @@ def _refuse_host(request: Request) -> Response | None:
     """Refuse names that are not ours: DNS may point any name at loopback."""
     host = request.headers.get("host", "")
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name in LOOPBACK_HOSTS:
+    if _LOOPBACK.fullmatch(name):
         return None
     return PlainTextResponse("wrong Host header\n", status_code=403)
 

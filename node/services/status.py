@@ -13,9 +13,6 @@ log = structlog.get_logger("status")
 LOOK_INTERVAL_S: Final = 0.5
 """Between two looks at what no chain event tells: peers, phase, consensus."""
 
-LINE_INTERVAL_S: Final = 10.0
-"""Between two status lines, unless the phase changes."""
-
 Facts = dict[str, Any]
 """Plain JSON values, all of which count as news when they change."""
 
@@ -27,16 +24,22 @@ class StatusBoard:
     """
 
     def __init__(
-        self, read: Callable[[], Facts], events: trio.MemoryReceiveChannel[ChainEvent]
+        self,
+        read: Callable[[], Facts],
+        events: trio.MemoryReceiveChannel[ChainEvent],
+        *,
+        interval_s: float,
     ) -> None:
         """Prepare.
 
         Args:
             read: Returns the present facts; cheap.
             events: The chain's, for this board alone.
+            interval_s: Between two status lines, unless the phase changes.
         """
         self._read = read
         self._events = events
+        self._interval_s = interval_s
         self._facts = read()
         self._sequence = 1
         self._news = trio.Event()
@@ -79,7 +82,7 @@ class StatusBoard:
         now = trio.current_time()
         if now >= self._next_line or before["phase"] != self._facts["phase"]:
             log.info("status", **{name: self._facts[name] for name in _LINE})
-            self._next_line = now + LINE_INTERVAL_S
+            self._next_line = now + self._interval_s
 
 
 _LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")

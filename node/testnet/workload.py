@@ -20,6 +20,7 @@ class Workload:
     """Transfers between a fixed set of funded accounts, one account after the other."""
 
     def __init__(self, *, seed: int, network: int, accounts: int) -> None:
+        assert accounts >= 2
         self._keys = workload_keys(seed, accounts)
         self._addresses = [address_of(key.public_key) for key in self._keys]
         self._network = network
@@ -32,8 +33,10 @@ class Workload:
     def _next(self, height: Height) -> Transaction:
         number = self._sent
         self._sent += 1
-        sender = number % len(self._keys)
-        recipient = (sender + 1 + number // len(self._keys)) % len(self._keys)
+        count = len(self._keys)
+        sender = number % count
+        # Each round goes one account further, and never to the sender itself.
+        recipient = (sender + 1 + number // count % (count - 1)) % count
         transaction = Transaction(
             sender_key=self._keys[sender].public_key,
             recipient=self._addresses[recipient],
