@@ -1,0 +1,95 @@
+"""What stays in the store when a batch is final, and who is punished and paid."""
+
+from node.accounts.account import REWARD_POT
+from node.blocks.body import MacroBody
+from node.blocks.validators import SignerSet
+from node.storage.memory import MemoryStore
+from node.storage.store import Table
+from tests.build.blocks import transaction
+from tests.build.chain import ChainBuilder, contents, open_chain
+from tests.build.keys import SMALL_POLICY
+
+
+def test_undo_data_is_kept_until_final() -> None:
+    builder, store = ChainBuilder(), MemoryStore()
+    chain = open_chain(builder.genesis, store=store)
+    builder.extend(5, [[transaction(nonce=nonce)] for nonce in range(1, 6)])
+
+    chain.push(builder.blocks[:3])
+    assert len(contents(store)[Table.UNDO]) == 3
+    chain.push(builder.blocks[3:])
+    assert [key[:4] for key, _ in contents(store)[Table.UNDO]] == [(5).to_bytes(4, "big")]
+
+
+def test_transactions_are_remembered_for_a_window() -> None:
+    """A window is 8 blocks: one of block 1 may be repeated in block 9 at the latest."""
+    builder, store = ChainBuilder(), MemoryStore()
+    chain = open_chain(builder.genesis, store=store)
+    first, second = transaction(nonce=1), transaction(nonce=2)
+    builder.extend(16, [[first], [], [], [second]])
+    assert SMALL_POLICY.validity_window_blocks == 8
+
+    known = []
+    for block in builder.blocks:
+        chain.push((block,))
+        known.append(
+            (chain.contains_transaction(first.hash), chain.contains_transaction(second.hash))
+        )
+    # The second is in block 5, because block 4 is a macro block.
+    assert known == [(True, False)] * 4 + [(True, True)] * 7 + [(False, True)] * 4 + [
+        (False, False)
+    ]
+    assert contents(store)[Table.TRANSACTIONS] == ()
+
+
+def test_bodies_of_final_blocks_are_kept_or_not() -> None:
+    builder, kept, dropped = ChainBuilder(), MemoryStore(), MemoryStore()
+    builder.extend(6)
+    builder.push_all(open_chain(builder.genesis, store=kept))
+    builder.push_all(open_chain(builder.genesis, store=dropped, keeps_bodies=False))
+
+    assert len(contents(kept)[Table.BODIES]) == 7
+    left = {key for key, _ in contents(dropped)[Table.BODIES]}
+    assert left == {builder.genesis.hash, *(block.hash for block in builder.blocks[4:])}
+
+
+def test_skipped_slots_are_punished_in_the_next_batch_and_not_paid() -> None:
+    builder = ChainBuilder()
+    chain = builder.chain
+    producer = chain.producer_at(1)
+    builder.skip()
+    builder.extend(2)
+    checkpoint = builder.macro()
+
+    punished = chain.macro_head.punished
+    assert [chain.validators.owner_index(slot) for slot in punished.indices()] == [producer]
+    assert isinstance(checkpoint.body, MacroBody)
+    paid = {reward.recipient: reward.value for reward in checkpoint.body.rewards}
+    share = SMALL_POLICY.batch_reward // 11
+    for index, member in enumerate(chain.validators.members):
+        assert paid[member.address] == (2 if index == producer else 3) * share
+    assert chain.account(REWARD_POT).balance == SMALL_POLICY.batch_reward % 11
+    # Once only: the slot had nothing to do in the batch that follows.
+    builder.extend(4)
+    assert chain.macro_head.punished == SignerSet(0)
+
+
+def test_election_blocks_punish_nobody() -> None:
+    builder = ChainBuilder()
+    builder.extend(8)
+    builder.skip()
+    builder.extend(3)
+    assert builder.chain.election_head.number == 12
+    assert builder.chain.macro_head.punished == SignerSet(0)
+
+
+def test_skips_of_another_branch_do_not_count() -> None:
+    builder = ChainBuilder()
+    chain = open_chain(builder.genesis)
+    fork = builder.fork_from(builder.genesis.hash)
+    fork.skip()
+    builder.extend(4)
+    fork.push_all(chain)
+    builder.push_all(chain)
+    assert chain.head.hash == builder.head.hash
+    assert chain.macro_head.punished == SignerSet(0)
