@@ -1,0 +1,130 @@
+"""Fills and empties the mempool: gossip and clients of ours on one side, the chain on the other.
+
+Only on nodes that keep state.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+import trio
+
+from node.accounts.transaction import Transaction
+from node.blocks.body import MicroBody
+from node.chain.chain import Chain
+from node.chain.results import (
+    ChainEvent,
+    EpochFinalized,
+    EquivocationFound,
+    Extended,
+    Finalized,
+    Rebranched,
+    Stored,
+)
+from node.gossip.transactions import (
+    TRANSACTIONS_PER_PEER,
+    Judgement,
+    Refusal,
+    admit,
+    judge_transaction,
+)
+from node.net.network import GossipMessage, Network, Verdict
+from node.services.chain_writer import ChainWriter
+from node.validator.mempool import Mempool, MempoolLimits
+from protocols.ids import Topic
+from protocols.rate_limit import RateLimiter
+from protocols.types import Hash32, PeerId
+
+log = structlog.get_logger("mempool")
+
+MAX_PEERS: Final = 1024
+"""Peers remembered for their rate: more than can be connected."""
+
+
+class MempoolService:
+    """The mempool of one node. Its changes never wait, so its tasks need no lock."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        chain: Chain,
+        writer: ChainWriter,
+        limits: MempoolLimits | None = None,
+    ) -> None:
+        """Subscribe. Before the network runs."""
+        self._network = network
+        self._chain = chain
+        self.mempool: Final = Mempool(
+            validity_window_blocks=chain.policy.validity_window_blocks, limits=limits
+        )
+        self.mempool.on_head(chain.head.number)
+        self._included: dict[Hash32, tuple[Transaction, ...]] = {}
+        """Transactions of blocks above the last macro block, which may still be reverted. By then
+        their block may be deleted."""
+        self._events = writer.subscribe()
+        self._messages = network.subscribe(Topic.TRANSACTIONS)
+        self._peers: RateLimiter[PeerId] = RateLimiter(TRANSACTIONS_PER_PEER, max_keys=MAX_PEERS)
+
+    async def submit(self, transaction: Transaction) -> Refusal | None:
+        """Take a transaction of a client and announce it, or say why not.
+
+        Cancelled, it may wait here without having been announced.
+        """
+        refusal = admit(transaction, self._chain, self.mempool)
+        if refusal is None:
+            await self._network.publish(Topic.TRANSACTIONS, transaction.encode())
+        return refusal
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow gossip and chain until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_chain)
+            task_status.started()
+            async for message in self._messages:
+                judgement = self._judge(message)
+                self._network.resolve(message.id, judgement.verdict)
+                if judgement.verdict is Verdict.REJECT:
+                    reason = judgement.refusal or "malformed"
+                    log.debug("transaction_rejected", peer=message.sender, reason=str(reason))
+
+    def _judge(self, message: GossipMessage) -> Judgement:
+        if not self._peers.take(message.sender, trio.current_time()):
+            return Judgement(Verdict.IGNORE)
+        return judge_transaction(message.payload, self._chain, self.mempool)
+
+    async def _follow_chain(self) -> None:
+        async for event in self._events:
+            self._on_chain_event(event)
+
+    def _on_chain_event(self, event: ChainEvent) -> None:
+        match event:
+            case Extended(block):
+                self._on_adopted([block])
+            case Rebranched(reverted, adopted):
+                self._on_reverted(reverted)
+                self._on_adopted(adopted)
+            case Finalized():
+                self._included.clear()
+            case Stored() | EpochFinalized() | EquivocationFound():
+                pass
+
+    def _on_adopted(self, blocks: Iterable[Hash32]) -> None:
+        for block in blocks:
+            transactions = self._transactions(block)
+            self.mempool.remove(transaction.hash for transaction in transactions)
+            if transactions:
+                self._included[block] = transactions
+        self.mempool.on_head(self._chain.head.number)
+
+    def _on_reverted(self, blocks: Iterable[Hash32]) -> None:
+        """Let them wait again. Whether they are still affordable shows when a block is made."""
+        for block in blocks:
+            for transaction in self._included.pop(block, ()):
+                self.mempool.add(transaction)
+
+    def _transactions(self, block: Hash32) -> tuple[Transaction, ...]:
+        stored = self._chain.block(block, with_body=True)
+        # A later event may have closed its branch, and deleted it.
+        body = None if stored is None else stored.body
+        return body.transactions if isinstance(body, MicroBody) else ()
