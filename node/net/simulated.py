@@ -210,6 +210,8 @@ class SimulatedNetwork:
                 await pending.done.wait()
         finally:
             link.pending.pop(pending, None)
+        if not pending.done.is_set():
+            self.report(peer, Fault.TOO_SLOW)
         if pending.response is None:
             raise UnavailableError(f"{peer} {protocol.value}: {pending.failure}")
         if len(pending.response) > protocol.limits.max_response_bytes:
@@ -425,6 +427,7 @@ class SimulatedNetwork:
         handler = self._handlers.get(protocol)
         if len(payload) > protocol.limits.max_request_bytes:
             self.report(peer, Fault.MALFORMED)
+            reply(None)
         elif handler is None:
             reply(None)
         else:
