@@ -98,6 +98,8 @@ class Consensus:
     def remove_peer(self, peer: PeerId) -> list[ConsensusEffect]:
         """A peer is no longer live. ESTABLISHED -> LOST when too few are left."""
         self._peers.pop(peer, None)
+        if not self._peers:
+            self._poll_at = None
         if self._has_enough:
             return []
         self._accepted, self._poll_at = 0, None
@@ -141,6 +143,10 @@ class Consensus:
             return []
         poll.unknown += 1
         return self.learnt_head(answer.head, peer)
+
+    def polled(self, ticket: TicketId) -> PeerId | None:
+        """Return the peer whose head is being asked for with this ticket."""
+        return None if self._poll is None else self._poll.asked.get(ticket)
 
     def learnt_head(self, head: HeadResponse, peer: PeerId) -> list[ConsensusEffect]:
         """Fetch a head that we do not know, unless it is being fetched."""

@@ -155,21 +155,22 @@ class PeerLists:
                     moved.append(peer)
         return tuple(moved)
 
-    def drifted(self, now: float) -> tuple[PeerId, ...]:
-        """Return the peers that have been out of both windows for too long.
+    def take_drifted(self, now: float) -> tuple[PeerId, ...]:
+        """Return the peers that have been out of both windows for too long, each once.
 
         Those without a service that we need are spared: they may need ours.
 
         Args:
             now: Monotonic clock, seconds.
         """
-        return tuple(
-            peer
-            for peer, entry in self._peers.items()
-            if entry.list is not PeerList.INCOMPATIBLE
-            and entry.apart_since is not None
-            and entry.apart_since + self._drift_timeout_s <= now
-        )
+        drifted: list[PeerId] = []
+        for peer, entry in self._peers.items():
+            if entry.list is PeerList.INCOMPATIBLE or entry.apart_since is None:
+                continue
+            if entry.apart_since + self._drift_timeout_s <= now:
+                entry.apart_since = now
+                drifted.append(peer)
+        return tuple(drifted)
 
     def next_deadline(self) -> float | None:
         """Return when a peer is to be looked at again or has drifted, or None."""

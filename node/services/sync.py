@@ -1,0 +1,348 @@
+"""The task that drives the sync machines: network and chain in, requests and pushes out.
+
+    peers, chain events, answers, pushes done --> CONTROL --+
+    blocks of head polls ----------------------> BLOCKS  ---+--> Syncer --> effects
+    gossip ------------------------------------> NEWS    ---+
+
+Lanes in front are emptied first, so a burst of news cannot starve the answers. BLOCKS and NEWS
+are shut while a push of the live sync is pending: it is finished before the next block is taken.
+"""
+
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, TypeAlias, TypeVar
+
+import structlog
+import trio
+
+from node.blocks.block import Block
+from node.chain.results import PushResult
+from node.chain.view import ChainView
+from node.clock import WallClock
+from node.crypto.bls import KeyCache
+from node.errors import Fault, PeerFaultError, UnavailableError
+from node.gossip.blocks import verdict_of
+from node.gossip.intake import AnnouncementIntake
+from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
+from node.services.chain_writer import ChainWriter
+from node.services.lanes import Lanes
+from node.sync.answers import has_quorum
+from node.sync.effects import (
+    CancelRequest,
+    CheckQuorum,
+    DisconnectPeer,
+    Effect,
+    Emit,
+    PushBlocks,
+    ReportPeer,
+    Resolve,
+    SendRequest,
+    SyncEvent,
+)
+from node.sync.inputs import (
+    Answer,
+    BlockLearnt,
+    BlocksArrived,
+    ChainChanged,
+    DeadlinePassed,
+    HeadArrived,
+    PushFinished,
+    QuorumChecked,
+    RequestFailed,
+    RequestRefused,
+    SyncInput,
+)
+from node.sync.live.config import QueueConfig
+from node.sync.peers import DRIFT_TIMEOUT_S
+from node.sync.syncer import Syncer, SyncStatus
+from node.sync.tickets import Asker, TicketId
+from protocols.errors import WireError
+from protocols.ids import RequestProtocol, Topic
+from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.status import Refusal
+
+log = structlog.get_logger("sync")
+
+CONTROL_CAPACITY: Final = 256
+"""More than requests and pushes can be open at once."""
+
+BLOCK_CHANNEL_CAPACITY: Final = 256
+"""Blocks learnt from head polls; beyond it the poll's tasks wait."""
+
+NEWS_CAPACITY: Final = 64
+"""Announcements that wait for their turn; beyond it they wait in the network's own queue."""
+
+EVENTS_CAPACITY: Final = 256
+"""Events that a consumer has not taken; one that is further behind holds the sync back."""
+
+DECODE_IN_THREAD_BYTES: Final = 64 * 1024
+"""An answer larger than this takes longer to decode than a hop to a thread costs."""
+
+ResultT = TypeVar("ResultT")
+
+
+class Lane(Enum):
+    """Where items wait, first lane first."""
+
+    CONTROL = "control"
+    BLOCKS = "blocks"
+    NEWS = "news"
+
+
+_ALWAYS: Final = (Lane.CONTROL,)
+_WHEN_READY: Final = (Lane.CONTROL, Lane.BLOCKS, Lane.NEWS)
+
+LaneItem: TypeAlias = SyncInput | GossipMessage
+
+
+class SyncService:
+    """Owns one `Syncer`. Only the task inside `run` touches it."""
+
+    def __init__(
+        self,
+        network: Network,
+        chain: ChainView,
+        writer: ChainWriter,
+        config: QueueConfig,
+        *,
+        min_peers: int,
+        clock: WallClock,
+        keys: KeyCache,
+        in_thread: bool,
+        drift_timeout_s: float = DRIFT_TIMEOUT_S,
+    ) -> None:
+        """Subscribe to the topics; nothing runs before `run`.
+
+        Args:
+            network: Not running yet. Its events are read here and nowhere else.
+            chain: What the writer pushes to.
+            writer: The one way to push.
+            config: Bounds of the live sync.
+            min_peers: Live peers without which there is no consensus.
+            clock: Wall time, for blocks from the future.
+            keys: The cache of decoded voting keys that the chain verifies with.
+            in_thread: Do slow work in worker threads. False in virtual time, whose clock does not
+                wait for threads.
+            drift_timeout_s: How long a peer may be out of both windows.
+        """
+        self._network = network
+        self._chain = chain
+        self._writer = writer
+        self._clock = clock
+        self._keys = keys
+        self._in_thread = in_thread
+        self._machine = Syncer(chain, config, min_peers=min_peers, drift_timeout_s=drift_timeout_s)
+        self._intake = AnnouncementIntake(config.announcements_per_10_s)
+        self._lanes: Lanes[Lane, LaneItem] = Lanes(
+            {
+                Lane.CONTROL: CONTROL_CAPACITY,
+                Lane.BLOCKS: BLOCK_CHANNEL_CAPACITY,
+                Lane.NEWS: NEWS_CAPACITY,
+            }
+        )
+        topics = (Topic.HEADERS, Topic.BODIES) if config.include_body else (Topic.HEADERS,)
+        self._subscriptions = [network.subscribe(topic) for topic in topics]
+        self._chain_events = writer.subscribe()
+        self._scopes: dict[TicketId, trio.CancelScope] = {}
+        self._consumers: list[trio.MemorySendChannel[SyncEvent]] = []
+
+    @property
+    def is_established(self) -> bool:
+        """Whether there is consensus on the head."""
+        return self._machine.is_established
+
+    def status(self) -> SyncStatus:
+        """Return where the sync stands."""
+        return self._machine.status
+
+    def events(self) -> trio.MemoryReceiveChannel[SyncEvent]:
+        """Receive push, peer and consensus events from now on, in order.
+
+        The channel is bounded: a consumer that stalls holds the sync back, and with it the peers
+        that feed it. Nothing is lost. Close the channel to stop.
+        """
+        sender, receiver = trio.open_memory_channel[SyncEvent](EVENTS_CAPACITY)
+        self._consumers.append(sender)
+        return receiver
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Sync until cancelled. Cancelling closes every open request.
+
+        Raises:
+            StorageError: A push could not be stored.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump_peers, self._network.events)
+            nursery.start_soon(self._pump_chain)
+            for subscription in self._subscriptions:
+                nursery.start_soon(self._pump_news, subscription)
+            task_status.started()
+            event: LaneItem = DeadlinePassed()
+            while True:
+                for effect in self._decide(event):
+                    await self._perform(effect, nursery)
+                event = await self._next_item()
+
+    def _decide(self, item: LaneItem) -> list[Effect]:
+        now = trio.current_time()
+        if not isinstance(item, GossipMessage):
+            return self._machine.handle(item, now)
+        admitted = self._intake.admit(item, now=now, received_ms=self._clock.now_ms())
+        if isinstance(admitted, Verdict):
+            return [Resolve(item.id, admitted)]
+        return self._machine.handle(admitted, now)
+
+    async def _next_item(self) -> LaneItem:
+        deadline = self._machine.next_deadline()
+        lanes = _WHEN_READY if self._machine.is_ready_for_news else _ALWAYS
+        with trio.move_on_at(math.inf if deadline is None else deadline):
+            return await self._lanes.receive(lanes)
+        return DeadlinePassed()
+
+    async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
+        match effect:
+            case SendRequest(ticket):
+                self._scopes[ticket] = trio.CancelScope()
+                nursery.start_soon(self._request, effect)
+            case CancelRequest(ticket):
+                # Gone already when the answer is in its lane behind what expired it.
+                if scope := self._scopes.get(ticket):
+                    scope.cancel()
+            case CheckQuorum():
+                nursery.start_soon(self._check_quorum, effect)
+            case PushBlocks():
+                nursery.start_soon(self._push, effect)
+            case Resolve(message, verdict):
+                self._network.resolve(message, verdict)
+            case ReportPeer(peer, fault):
+                self._network.report(peer, fault)
+            case DisconnectPeer():
+                nursery.start_soon(self._disconnect, effect)
+            case Emit(event):
+                await self._publish(event)
+
+    async def _publish(self, event: SyncEvent) -> None:
+        log.debug("sync_event", kind=type(event).__name__)
+        for consumer in tuple(self._consumers):
+            try:
+                await consumer.send(event)
+            except trio.BrokenResourceError:
+                self._consumers.remove(consumer)
+
+    async def _pump_peers(self, events: trio.MemoryReceiveChannel[NetworkEvent]) -> None:
+        async for event in events:
+            await self._lanes.send(Lane.CONTROL, event)
+
+    async def _pump_chain(self) -> None:
+        async for event in self._chain_events:
+            await self._lanes.send(Lane.CONTROL, ChainChanged(event))
+
+    async def _pump_news(self, subscription: trio.MemoryReceiveChannel[GossipMessage]) -> None:
+        async for message in subscription:
+            await self._lanes.send(Lane.NEWS, message)
+
+    async def _push(self, push: PushBlocks) -> None:
+        if push.voting_keys:
+            await self._work(lambda: [self._keys.key(key) for key in push.voting_keys])
+        is_judged = not push.messages
+
+        def judge(_: int, result: PushResult) -> None:
+            nonlocal is_judged
+            is_judged = True
+            for message in push.messages:
+                self._network.resolve(message, verdict_of(result))
+
+        # Only announced blocks are judged, and each of them is a push of its own.
+        before_commit = judge if push.messages else None
+        results = await self._writer.push(push.blocks, before_commit=before_commit)
+        if not is_judged:
+            judge(0, results[0])
+        await self._lanes.send(Lane.CONTROL, PushFinished(push.id, results))
+
+    async def _check_quorum(self, check: CheckQuorum) -> None:
+        is_valid = await self._work(
+            lambda: has_quorum(check.block, check.validators, self._chain.policy, self._keys)
+        )
+        await self._lanes.send(Lane.CONTROL, QuorumChecked(check.id, is_valid))
+
+    async def _disconnect(self, effect: DisconnectPeer) -> None:
+        log.info("peer_disconnected", peer=effect.peer, reason=effect.reason.value)
+        await self._network.disconnect(effect.peer)
+
+    async def _request(self, send: SendRequest) -> None:
+        """Make one request and turn its outcome, good or bad, into one input."""
+        with self._scopes[send.id]:
+            answer = await self._ask(send)
+            if send.id.asker is Asker.POLL_BLOCK and isinstance(answer, BlocksArrived):
+                learnt = BlockLearnt(send.id, answer.blocks[0], send.peer)
+                await self._lanes.send(Lane.BLOCKS, learnt)
+            else:
+                await self._lanes.send(Lane.CONTROL, answer)
+        del self._scopes[send.id]
+
+    async def _ask(self, send: SendRequest) -> Answer:
+        protocol = _PROTOCOLS[type(send.request)]
+        try:
+            payload = await self._network.request(send.peer, protocol, send.request.encode())
+            if len(payload) < DECODE_IN_THREAD_BYTES:
+                return _decode(send, payload)
+            return await self._work(lambda: _decode(send, payload))
+        except UnavailableError as error:
+            log.debug("request_failed", peer=send.peer, reason=str(error))
+        except PeerFaultError as error:
+            self._network.report(error.peer, error.fault)
+        except WireError as error:
+            log.info("answer_malformed", peer=send.peer, reason=str(error))
+            self._network.report(send.peer, Fault.MALFORMED)
+        return RequestFailed(send.id)
+
+    async def _work(self, task: Callable[[], ResultT]) -> ResultT:
+        if self._in_thread:
+            return await trio.to_thread.run_sync(task)
+        await trio.lowlevel.checkpoint()
+        return task()
+
+
+def _decode(send: SendRequest, payload: bytes) -> Answer:
+    """Read a response. Also hashes what will be hashed, while it is off the trio thread.
+
+    Raises:
+        WireError: It is not the response to this request.
+    """
+    blocks: tuple[Block, ...]
+    match send.request:
+        case HeadRequest():
+            head = HeadResponse.decode(payload)
+            if isinstance(head, Refusal):
+                return RequestRefused(send.id, head.status)
+            return HeadArrived(send.id, head)
+        case BlockRequest():
+            single = BlockResponse.decode(payload)
+            if isinstance(single, Refusal):
+                return RequestRefused(send.id, single.status)
+            blocks = (Block.decode(single.block),)
+        case MissingBlocksRequest():
+            several = MissingBlocksResponse.decode(payload)
+            if isinstance(several, Refusal):
+                return RequestRefused(send.id, several.status)
+            blocks = tuple(Block.decode(block) for block in several.blocks)
+    for block in blocks:
+        _hash(block)
+    return BlocksArrived(send.id, blocks, len(payload))
+
+
+def _hash(block: Block) -> None:
+    """Compute the hashes of a block, which it then keeps."""
+    _ = block.hash
+    if block.body is not None:
+        _ = block.body.root
+
+
+_PROTOCOLS: Final = {
+    HeadRequest: RequestProtocol.HEAD,
+    BlockRequest: RequestProtocol.BLOCK,
+    MissingBlocksRequest: RequestProtocol.MISSING_BLOCKS,
+}

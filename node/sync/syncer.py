@@ -1,0 +1,305 @@
+"""The root of the sync machines: every peer through the lists, every event to its machine.
+
+    peers joined --> lists --macro--> macro sync --good--> lists --live--> live sync, consensus
+                       ^                                      |
+                       +---------- behind, ahead, gone -------+
+
+One driver feeds it and carries out its effects in order. It is total: an event that makes no
+sense now, such as a late answer, changes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from node.chain.view import ChainView
+from node.net.network import PeerJoined, PeerLeft
+from node.sync.consensus import Consensus
+from node.sync.effects import (
+    CancelRequest,
+    CheckQuorum,
+    DisconnectPeer,
+    DisconnectReason,
+    Effect,
+    Emit,
+    PushBlocks,
+    ReportPeer,
+    Resolve,
+    SendRequest,
+)
+from node.sync.inputs import (
+    Answer,
+    BlockLearnt,
+    BlocksArrived,
+    BodyAnnounced,
+    ChainChanged,
+    DeadlinePassed,
+    HeadArrived,
+    HeaderAnnounced,
+    PushFinished,
+    QuorumChecked,
+    RequestFailed,
+    RequestRefused,
+    SyncInput,
+)
+from node.sync.live.config import QueueConfig
+from node.sync.live.events import (
+    AcceptedAnnouncedBlock,
+    AcceptedBufferedBlock,
+    Ahead,
+    Behind,
+)
+from node.sync.live.live_syncer import LiveStatus, LiveSyncer
+from node.sync.live.voting_keys import VotingKeys
+from node.sync.macro.catch_up import BatchPushed
+from node.sync.macro.macro_sync import MacroOutput, MacroSync, PeerPlaced, Place, gap_of
+from node.sync.peers import DRIFT_TIMEOUT_S, PeerList, PeerLists
+from node.sync.tickets import Asker
+from protocols.messages.head import HeadResponse
+from protocols.types import Height, PeerId, Service
+
+
+class Phase(Enum):
+    """What the node is doing about the chain, in one word."""
+
+    SEARCHING = "searching"
+    """No peer to follow."""
+    CATCHING_UP = "catching_up"
+    """Somebody is further than the window reaches."""
+    LIVE = "live"
+    """Following the head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStatus:
+    """Where the sync stands, for status lines and metrics."""
+
+    phase: Phase
+    is_established: bool
+    peers: dict[PeerList, tuple[PeerId, ...]]
+    live: LiveStatus
+    backlog_batches: int
+    backlog_bytes: int
+    counts: dict[str, int]
+    """How often each kind of event has been emitted, by its name."""
+
+
+class Syncer:
+    """Owns the peer lists, the macro sync, the live sync and the consensus."""
+
+    def __init__(
+        self,
+        chain: ChainView,
+        config: QueueConfig,
+        *,
+        min_peers: int,
+        drift_timeout_s: float = DRIFT_TIMEOUT_S,
+    ) -> None:
+        """Start without peers.
+
+        Args:
+            chain: Read only; pushes are effects.
+            config: Bounds.
+            min_peers: Live peers without which there is no consensus.
+            drift_timeout_s: How long a peer may be out of both windows before it is disconnected.
+        """
+        self._chain = chain
+        self._config = config
+        voting_keys = VotingKeys(chain)
+        needed = Service.BODIES if config.include_body else Service.HEADERS
+        self._lists = PeerLists(needed, drift_timeout_s=drift_timeout_s)
+        self._macro = MacroSync(chain, config, voting_keys)
+        self._live = LiveSyncer(chain, config, voting_keys)
+        self._consensus = Consensus(chain, min_peers=min_peers, include_body=config.include_body)
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def is_ready_for_news(self) -> bool:
+        """Whether no push is pending, so that the next announced or learnt block may be brought."""
+        return self._live.is_idle
+
+    @property
+    def is_established(self) -> bool:
+        """Whether there is consensus."""
+        return self._consensus.is_established
+
+    @property
+    def status(self) -> SyncStatus:
+        """Where the sync stands."""
+        return SyncStatus(
+            phase=self._phase(),
+            is_established=self.is_established,
+            peers={which: self._lists.members(which) for which in PeerList},
+            live=self._live.status,
+            backlog_batches=self._macro.backlog_batches,
+            backlog_bytes=self._macro.backlog_bytes,
+            counts=dict(self._counts),
+        )
+
+    def next_deadline(self) -> float | None:
+        """Return the monotonic time at which to pass `DeadlinePassed`, or None."""
+        parts = (self._lists, self._macro, self._live, self._consensus)
+        times = [time for part in parts if (time := part.next_deadline()) is not None]
+        return min(times, default=None)
+
+    def handle(self, event: SyncInput, now: float) -> list[Effect]:
+        """Apply one event and return what to do about it, in order.
+
+        Args:
+            event: What happened.
+            now: Monotonic clock, seconds. Never goes backwards between calls.
+        """
+        effects = self._apply(event, now)
+        effects += self._look_at_peers(now)
+        effects += self._from_macro(self._macro.step(now), now)
+        effects += self._from_live(self._live.step(now), now)
+        effects += self._consensus.step(now, is_complete=not self._macro.is_catching_up)
+        self._counts.update(type(each.event).__name__ for each in effects if isinstance(each, Emit))
+        return effects
+
+    def _apply(self, event: SyncInput, now: float) -> list[Effect]:
+        match event:
+            case PeerJoined() | PeerLeft():
+                return self._on_peer(event, now)
+            case HeaderAnnounced() | BodyAnnounced() | BlockLearnt():
+                return self._on_news(event, now)
+            case HeadArrived() | BlocksArrived() | RequestRefused() | RequestFailed():
+                return self._on_answer(event, now)
+            case QuorumChecked() | PushFinished() | ChainChanged():
+                return self._on_work_done(event, now)
+            case DeadlinePassed():
+                return []
+
+    def _phase(self) -> Phase:
+        if self._macro.is_catching_up:
+            return Phase.CATCHING_UP
+        return Phase.LIVE if self._live.peers else Phase.SEARCHING
+
+    def _on_peer(self, event: PeerJoined | PeerLeft, now: float) -> list[Effect]:
+        match event:
+            case PeerJoined(peer, hello):
+                if peer not in self._lists:
+                    self._join(peer, hello.services, now)
+                return []
+            case PeerLeft(peer):
+                self._lists.leave(peer)
+                effects = self._from_macro(self._macro.remove_peer(peer, now), now)
+                return effects + self._end_live(peer)
+
+    def _join(self, peer: PeerId, services: Service, now: float) -> None:
+        if self._lists.join(peer, services, now) is PeerList.MACRO:
+            self._macro.add_peer(peer, now)
+
+    def _end_live(self, peer: PeerId) -> list[Effect]:
+        self._live.remove_peer(peer)
+        return [*self._consensus.remove_peer(peer)]
+
+    def _on_work_done(
+        self, event: QuorumChecked | PushFinished | ChainChanged, now: float
+    ) -> list[Effect]:
+        match event:
+            case QuorumChecked():
+                return self._from_live(self._live.quorum_checked(event, now), now)
+            case ChainChanged(change):
+                return self._from_live(self._live.chain_changed(change, now), now)
+            case PushFinished(ticket) if ticket.asker is Asker.CATCH_UP:
+                return self._from_macro(self._macro.push_finished(event, now), now)
+            case PushFinished():
+                return self._from_live(self._live.push_finished(event, now), now)
+
+    def _on_news(
+        self, news: HeaderAnnounced | BodyAnnounced | BlockLearnt, now: float
+    ) -> list[Effect]:
+        match news:
+            case HeaderAnnounced():
+                return self._from_live(self._live.header_announced(news, now), now)
+            case BodyAnnounced():
+                return self._from_live(self._live.body_announced(news, now), now)
+            case BlockLearnt(ticket):
+                self._consensus.fetched(ticket)
+                return self._from_live(self._live.block_learnt(news, now), now)
+
+    def _on_answer(self, answer: Answer, now: float) -> list[Effect]:
+        match answer.id.asker:
+            case Asker.MACRO_HEAD | Asker.CATCH_UP:
+                return self._from_macro(self._macro.answered(answer, now), now)
+            case Asker.POLL_HEAD | Asker.POLL_BLOCK:
+                return self._on_poll_answer(answer, now)
+            case Asker.MISSING | Asker.BODY | Asker.LIVE:
+                return self._from_live(self._live.answered(answer, now), now)
+
+    def _on_poll_answer(self, answer: Answer, now: float) -> list[Effect]:
+        peer = self._consensus.polled(answer.id)
+        effects: list[Effect] = [*self._consensus.answered(answer)]
+        if isinstance(answer, HeadArrived) and peer in self._live.peers:
+            effects += self._look_at_head(peer, answer.head, now)
+        return effects
+
+    def _look_at_head(self, peer: PeerId, head: HeadResponse, now: float) -> list[Effect]:
+        """A polled head says where a silent peer stands, as an announced block would."""
+        known = self._chain.header(head.hash)
+        number = head.number if known is None else known.number
+        gap = gap_of(self._chain, self._config, number)
+        if gap == 0:
+            return []
+        return self._from_live([Emit(Behind(peer) if gap < 0 else Ahead(peer))], now)
+
+    def _look_at_peers(self, now: float) -> list[Effect]:
+        for peer in self._lists.recheck(now):
+            self._macro.add_peer(peer, now)
+        return [
+            DisconnectPeer(peer, DisconnectReason.DRIFTED) for peer in self._lists.take_drifted(now)
+        ]
+
+    def _from_macro(self, outputs: Sequence[MacroOutput], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for output in outputs:
+            match output:
+                case PeerPlaced():
+                    effects += self._place(output, now)
+                case BatchPushed():
+                    # All that wait for us to catch up are being of use, not only this one.
+                    for peer in self._lists.members(PeerList.MACRO):
+                        self._lists.helped(peer, now)
+                case SendRequest() | CancelRequest() | PushBlocks() | ReportPeer():
+                    effects.append(output)
+        return effects
+
+    def _place(self, placed: PeerPlaced, now: float) -> list[Effect]:
+        peer, head = placed.peer, placed.head
+        if placed.place is Place.OUTDATED:
+            self._lists.move(peer, PeerList.OUTDATED, now)
+            if head is not None:
+                self._note_gap(peer, head.number, now)
+            return []
+        self._lists.move(peer, PeerList.LIVE, now)
+        self._live.add_peer(peer)
+        self._consensus.add_peer(peer, now)
+        return [] if head is None else [*self._consensus.learnt_head(head, peer)]
+
+    def _note_gap(self, peer: PeerId, number: Height, now: float) -> None:
+        gap = gap_of(self._chain, self._config, number)
+        self._lists.saw_gap(peer, abs(gap), now)
+
+    def _from_live(self, outputs: Iterable[Effect], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for output in outputs:
+            effects.append(output)
+            match output:
+                case Emit(Behind(peer)):
+                    self._lists.move(peer, PeerList.OUTDATED, now)
+                    effects += self._end_live(peer)
+                case Emit(Ahead(peer)):
+                    self._lists.move(peer, PeerList.MACRO, now)
+                    self._macro.add_peer(peer, now)
+                    effects += self._end_live(peer)
+                case Emit(AcceptedAnnouncedBlock()):
+                    self._consensus.accepted_announcement(now)
+                case Emit(AcceptedBufferedBlock(_, 0)):
+                    self._consensus.buffer_emptied(now)
+                case Emit() | Resolve() | SendRequest() | CancelRequest():
+                    pass
+                case CheckQuorum() | PushBlocks() | ReportPeer() | DisconnectPeer():
+                    pass
+        return effects
