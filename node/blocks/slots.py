@@ -68,14 +68,20 @@ def producer_slot(
 
     `punished` holds slots, not validators; `entropy` is that of the parent's seed.
     """
-    free = [slot for slot in range(validators.slots) if slot not in punished]
-    slots = free or list(range(validators.slots))
+    slots = _eligible(validators.slots, punished)
     wanted = round_ % len(slots)
     for position in range(wanted + 1):
         left = len(slots) - position
         chosen = position + _draw(_PRODUCER_DOMAIN, entropy, number, position, left)
         slots[position], slots[chosen] = slots[chosen], slots[position]
     return slots[wanted]
+
+
+def _eligible(count: int, punished: SignerSet) -> list[int]:
+    """Return the slots that are not punished, or all if all are."""
+    if not punished.bits:
+        return list(range(count))
+    return [slot for slot in range(count) if slot not in punished] or list(range(count))
 
 
 def _draw(domain: bytes, entropy: bytes, first: int, second: int, bound: int) -> int:
