@@ -15,8 +15,6 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import Processor
 
-from node.config import LogConfig
-
 SHORT_HASH_BYTES: Final = 4
 """Of a hash in text: enough to tell the blocks of a run apart. JSON has all of it."""
 
@@ -26,18 +24,19 @@ _UNQUOTED: Final = frozenset(
 )
 
 
-def configure_log(config: LogConfig, stream: TextIO | None = None) -> logging.Handler:
+def configure_logging(*, level: str, format_: str, stream: TextIO | None = None) -> logging.Handler:
     """Send everything that is logged to one handler. Once per process, after any fork.
 
     Args:
-        config: Level and format.
+        level: Least severe that is logged: debug, info, warning or error.
+        format_: text or json.
         stream: Where to write; standard error if not given.
 
     Returns:
         The handler, for filters of noisy libraries.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    render = _render_json if config.format == "json" else _render_text
+    render = _render_json if format_ == "json" else _render_text
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -51,12 +50,12 @@ def configure_log(config: LogConfig, stream: TextIO | None = None) -> logging.Ha
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(config.level.upper())
+    root.setLevel(level.upper())
     # A full disk or a closed pipe must not end the node, nor fill what is left with complaints.
     logging.raiseExceptions = False
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[config.level]),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from node.config import LogConfig
-from node.log import configure_log
+from node.log import configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +22,7 @@ def _restored() -> Iterator[None]:
 
 def _configure(*, format_: str, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
-    configure_log(LogConfig(level=level, format=format_, status_s=10), stream)
+    configure_logging(level=level, format_=format_, stream=stream)
     return stream
 
 
