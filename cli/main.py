@@ -1,0 +1,87 @@
+"""The `headway` program.
+
+Commands are imported when they are called: `headway --help` and commands that only ask a node must
+start fast, and libp2p alone takes a second. So names and summaries stand here.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from cli.exit_codes import CommandError, ExitCode, exit_code_of, node_errors
+from node.errors import NodeError
+from node.version import VERSION
+
+COMMANDS: Final = {
+    "init": ("cli.init:init", "Make a folder with settings and keys for a new node."),
+    "run": ("cli.run:run", "Run a node until SIGINT or SIGTERM."),
+    "status": ("cli.status:status", "Show what a node is doing."),
+    "health": ("cli.health:health", "Tell whether a node is ready, by exit code."),
+    "peers": ("cli.peers:peers", "Show the peers of a node."),
+    "block": ("cli.block:block", "Show blocks of a node's chain."),
+    "tx": ("cli.tx:tx", "Send transactions."),
+    "rpc": ("cli.rpc:rpc", "Call a method of a node's JSON-RPC interface."),
+    "shutdown": ("cli.shutdown:shutdown", "Stop a node gracefully."),
+    "keys": ("cli.keys:keys", "Make keys and show what they are known by."),
+    "config": ("cli.config:config", "Show and check settings."),
+    "net": ("cli.net:net", "Start and watch a local network of nodes."),
+    "completion": ("cli.completion:completion", "Print the completion script of a shell."),
+}
+"""Name -> where it is, and the line of `headway --help`."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - as click has it
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - as click has it
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; turn an error raised on purpose into its line and exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(ExitCode.INTERRUPTED)
+        except (NodeError, BaseExceptionGroup) as error:
+            errors = node_errors(error)
+            if not errors:
+                raise
+            reasons = "; ".join(dict.fromkeys(str(each) for each in errors))
+            raise CommandError(exit_code_of(errors[0]), reasons) from error
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(VERSION, prog_name="headway")
+def main() -> None:
+    """A blockchain node, and local networks of nodes to see how they synchronise.
+
+    Data goes to standard output, logs and progress to standard error. Each command says with
+    --help what it takes; -o json or -o ndjson gives its data to programs.
+    """
