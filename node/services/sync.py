@@ -204,25 +204,35 @@ class SyncService:
 
     async def _perform(self, effect: Effect, nursery: trio.Nursery) -> None:
         match effect:
-            case SendRequest(ticket):
-                self._scopes[ticket] = trio.CancelScope()
-                nursery.start_soon(self._request, effect)
-            case CancelRequest(ticket):
-                # Gone already when the answer is in its lane behind what expired it.
-                if scope := self._scopes.get(ticket):
-                    scope.cancel()
-            case CheckQuorum():
-                nursery.start_soon(self._check_quorum, effect)
-            case PushBlocks():
-                nursery.start_soon(self._push, effect)
             case Resolve(message, verdict):
                 self._network.resolve(message, verdict)
             case ReportPeer(peer, fault):
                 self._network.report(peer, fault)
-            case DisconnectPeer():
-                nursery.start_soon(self._disconnect, effect)
+            case CancelRequest(ticket):
+                # Gone already when the answer is in its lane behind what expired it.
+                if scope := self._scopes.get(ticket):
+                    scope.cancel()
             case Emit(event):
                 await self._publish(event)
+            case SendRequest() | CheckQuorum() | PushBlocks() | DisconnectPeer():
+                self._start(effect, nursery)
+
+    def _start(
+        self,
+        effect: SendRequest | CheckQuorum | PushBlocks | DisconnectPeer,
+        nursery: trio.Nursery,
+    ) -> None:
+        """Begin what takes time, in a task of its own."""
+        match effect:
+            case SendRequest(ticket):
+                self._scopes[ticket] = trio.CancelScope()
+                nursery.start_soon(self._request, effect)
+            case CheckQuorum():
+                nursery.start_soon(self._check_quorum, effect)
+            case PushBlocks():
+                nursery.start_soon(self._push, effect)
+            case DisconnectPeer():
+                nursery.start_soon(self._disconnect, effect)
 
     async def _publish(self, event: SyncEvent) -> None:
         log.debug("sync_event", kind=type(event).__name__)
