@@ -1,0 +1,13 @@
+"""All benchmarks by name."""
+
+from tests.benchmarks import pipeline
+from tests.benchmarks.measure import Benchmark
+
+_ALL = [
+    Benchmark("block_apply", "push blocks of 0..1000 transactions", pipeline.block_apply),
+    Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
+    Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),
+    Benchmark("decode_bomb", "refuse 10 MB of empty arrays", pipeline.decode_bomb),
+]
+
+BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
