@@ -15,7 +15,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A length of time such as `500ms`, `10s` or `2m`; without a unit, seconds. Value: seconds."""
 
     name = "duration"
@@ -28,7 +28,7 @@ class Duration(click.ParamType):
             return value
         number, factor = str(value), 1.0
         for unit, seconds in _UNITS_S.items():
-            if number.endswith(unit) and not number.removesuffix(unit).endswith("m"):
+            if number.endswith(unit):
                 number, factor = number.removesuffix(unit), seconds
                 break
         if not number.replace(".", "", 1).isdecimal():

@@ -19,7 +19,7 @@ from node.log import configure_logging
 @config_option
 @settings_options
 @click.pass_context
-def run(ctx: click.Context, config_file: Path | None, **parameters: Any) -> None:
+def run(ctx: click.Context, /, config_file: Path | None, **parameters: Any) -> None:
     """Run a node until SIGINT or SIGTERM.
 
     A flag wins over its variable HEADWAY_..., that over the settings file, and that over the
