@@ -1,0 +1,269 @@
+"""The composition root: which parts a node has, and how they are joined.
+
+The same `Node` runs in a process over libp2p, LMDB and the system's clock, and by the dozen in
+virtual time over a simulated network, memory and a mock clock.
+
+    network <--> serve                 answers peers
+       ^ ^-----> sync  ----> writer ----> chain ----> store
+       |                       ^
+       +-------> votes ----> validator
+       +-------> mempool ------^
+       +-------> dialer                keeps the configured peers
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import trio
+
+from node.accounts.transaction import Transaction
+from node.chain.chain import Chain
+from node.chain.genesis import Genesis
+from node.clock import WallClock
+from node.crypto.bls import KeyCache
+from node.keys import NodeKeys
+from node.net.dialer import Dialer
+from node.net.network import Network, PeerRecord
+from node.profiles import Profile
+from node.services.chain_writer import ChainWriter
+from node.services.dialer import DialerService
+from node.services.mempool import MempoolService
+from node.services.serve import ServeService
+from node.services.status import StatusBoard
+from node.services.sync import SyncService
+from node.services.validator import ValidatorService
+from node.services.votes import VotesService
+from node.storage.store import Store
+from node.sync.live.config import QueueConfig
+from node.version import AGENT, VERSION
+from protocols.limits import PROTOCOL_VERSION
+from protocols.messages.handshake import Hello
+from protocols.types import PeerId
+
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeParts:
+    """What one node is made from."""
+
+    profile: Profile
+    genesis: Genesis
+    keys: NodeKeys
+    is_validator: bool
+    """Only with a profile that may validate."""
+    store: Store
+    make_network: Callable[[Callable[[], Hello]], Network]
+    """Given what says who we are at the moment."""
+    clock: WallClock
+    rng: Random
+    in_thread: bool
+    """Work that takes long runs in worker threads. Not in virtual time."""
+    queue: QueueConfig
+    min_peers: int
+    seeds: tuple[str, ...] = ()
+    """Multiaddrs with peer id to keep connections to."""
+    status_interval_s: float = 10.0
+
+
+class Node:
+    """One node, from its chain up to its connections.
+
+    Raises:
+        DataFolderError: The store is of another network or profile, or lacks what it must have.
+    """
+
+    def __init__(self, parts: NodeParts) -> None:
+        traits = parts.profile.traits
+        self._parts = parts
+        self._keys = KeyCache()
+        self.chain: Final = Chain.open(
+            parts.store,
+            parts.genesis,
+            keeps_bodies=traits.keeps_bodies,
+            keeps_state=traits.keeps_state,
+            clock=parts.clock,
+            key_cache=self._keys,
+        )
+        self._network = parts.make_network(self._hello)
+        self._writer = ChainWriter(self.chain, in_thread=parts.in_thread)
+        ServeService(self._network, self.chain, in_thread=parts.in_thread).register()
+        self._sync = SyncService(
+            self._network,
+            self.chain,
+            self._writer,
+            parts.queue,
+            min_peers=parts.min_peers,
+            clock=parts.clock,
+            keys=self._keys,
+            in_thread=parts.in_thread,
+        )
+        self._mempool = (
+            MempoolService(network=self._network, chain=self.chain, writer=self._writer)
+            if traits.runs_mempool
+            else None
+        )
+        self._validator = self._make_validator() if parts.is_validator else None
+        # Every profile checks and relays votes, or validators that have no common peer among
+        # themselves would never hear each other.
+        self._votes = VotesService(
+            network=self._network,
+            chain=self.chain,
+            keys=self._keys,
+            deliver=None if self._validator is None else self._validator.deliver,
+            in_thread=parts.in_thread,
+        )
+        dialer = Dialer({_peer_of(seed): seed for seed in parts.seeds}, parts.rng)
+        self._dialer = DialerService(dialer, self._network)
+        self._board = StatusBoard(
+            self._facts, self._writer.subscribe(), interval_s=parts.status_interval_s
+        )
+        self._shutdown = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run all services until cancelled; started once every listener is bound.
+
+        Raises:
+            ListenError: A port is taken.
+        """
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._sync.run)
+            await nursery.start(self._votes.run)
+            if self._mempool is not None:
+                await nursery.start(self._mempool.run)
+            if self._validator is not None:
+                await nursery.start(self._validator.run)
+            await nursery.start(self._network.run)
+            await nursery.start(self._board.run)
+            nursery.start_soon(self._dialer.run)
+            task_status.started()
+
+    async def wait_for_shutdown(self) -> None:
+        """Wait until somebody has asked for a stop."""
+        await self._shutdown.wait()
+
+    def shut_down(self) -> None:
+        """Ask for a graceful stop."""
+        self._shutdown.set()
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Our own id."""
+        return self._network.peer_id
+
+    @property
+    def listen_addresses(self) -> tuple[str, ...]:
+        """Multiaddrs with peer id that we listen on."""
+        return self._network.listen_addresses
+
+    @property
+    def network_name(self) -> str:
+        """Name of the network in its genesis."""
+        return self._parts.genesis.name
+
+    @property
+    def peers(self) -> Mapping[PeerId, PeerRecord]:
+        """Connected peers."""
+        return self._network.peers
+
+    @property
+    def is_established(self) -> bool:
+        """Whether the node agrees with enough peers on the head."""
+        return self._sync.is_established
+
+    def peer_lists(self) -> Mapping[PeerId, str]:
+        """Return the list that each connected peer is in."""
+        lists = self._sync.status().peers
+        return {peer: name.value for name, peers in lists.items() for peer in peers}
+
+    def status(self) -> dict[str, Any]:
+        """Return the node's state as plain JSON values."""
+        return {
+            **self._facts(),
+            "sequence": self._board.sequence,
+            "memory_bytes": resident_bytes(),
+            "bytes_in": sum(peer.bytes_in for peer in self.peers.values()),
+            "bytes_out": sum(peer.bytes_out for peer in self.peers.values()),
+        }
+
+    async def status_after(self, sequence: int, timeout_s: float) -> dict[str, Any]:
+        """Return the status once its `sequence` is another than this, or when the time is up."""
+        await self._board.wait_after(sequence, timeout_s)
+        return self.status()
+
+    async def submit(self, transaction: Transaction) -> str | None:
+        """Take a transaction and announce it. Returns why not, or None if it was taken."""
+        if self._mempool is None:
+            return f"profile {self._parts.profile} takes no transactions: it keeps no state"
+        refusal = await self._mempool.submit(transaction)
+        return None if refusal is None else refusal.value
+
+    def _make_validator(self) -> ValidatorService:
+        parts = self._parts
+        return ValidatorService(
+            chain=self.chain,
+            writer=self._writer,
+            network=self._network,
+            keys=parts.keys,
+            store=parts.store,
+            clock=parts.clock,
+            is_established=lambda: self.is_established,
+            mempool=None if self._mempool is None else self._mempool.mempool,
+            in_thread=parts.in_thread,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what counts as news when it changes."""
+        head, macro_head, sync = self.chain.head, self.chain.macro_head, self._sync.status()
+        return {
+            "version": VERSION,
+            "profile": self._parts.profile.value,
+            "validator": self._validator is not None,
+            "peer_id": self.peer_id,
+            "network": self.network_name,
+            "genesis": self.chain.genesis.hex(),
+            "height": head.number,
+            "head": head.hash.hex(),
+            "timestamp": head.timestamp,
+            "finalized": macro_head.number,
+            "finalized_hash": macro_head.hash.hex(),
+            "consensus": self.is_established,
+            "peers": len(self.peers),
+            "mempool": 0 if self._mempool is None else len(self._mempool.mempool),
+            "phase": sync.phase.value,
+            "behind": max(self._best_height() - head.number, 0),
+            "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
+            "buffered": sync.live.buffered,
+            "requests": sync.live.requests,
+            "sync_events": sync.counts,
+        }
+
+    def _best_height(self) -> int:
+        """Return the greatest height that a connected peer had when it joined."""
+        return max((peer.hello.head_number for peer in self.peers.values()), default=0)
+
+    def _hello(self) -> Hello:
+        head = self.chain.head
+        return Hello(
+            network=self.chain.network,
+            genesis=self.chain.genesis,
+            version=PROTOCOL_VERSION,
+            services=self._parts.profile.traits.services,
+            head_number=head.number,
+            head_hash=head.hash,
+            agent=AGENT,
+        )
+
+
+def _peer_of(seed: str) -> PeerId:
+    return PeerId(seed.rpartition("/p2p/")[2])
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM, shared pages included."""
+    resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(resident) * PAGE_BYTES
