@@ -1,0 +1,57 @@
+"""`headway status`."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from cli.options import output_option, timeout_option
+from cli.output import Output, Row, print_record, print_rows, short_hash
+from cli.target import target_of, target_options
+from node.rpc.client import RpcClient
+
+NEWS_TIMEOUT_S: Final = 10.0
+"""How long the node holds a question for news."""
+
+LINE: Final = ("height", "head", "finalized", "phase", "consensus", "peers", "behind")
+"""What a line of `--watch` shows in a table; JSON has everything."""
+
+
+@click.command()
+@target_options
+@output_option
+@timeout_option(5.0, "Longest wait for each answer.")
+@click.option("--watch", is_flag=True, help="Print a line for each change until interrupted.")
+def status(output: Output, timeout_s: float, *, watch: bool, **parameters: Any) -> None:
+    """Show what a node is doing."""
+    with target_of(parameters).connect(timeout_s + NEWS_TIMEOUT_S * watch) as client:
+        if not watch:
+            print_record(client.call("getStatus")["data"], output)
+            return
+        for news in statuses(client):
+            _print_line(news, output)
+
+
+def statuses(client: RpcClient) -> Iterator[Row]:
+    """Yield the status, and again each time it has changed."""
+    news: Row = client.call("getStatus")["data"]
+    yield news
+    while True:
+        question = {"after": news["sequence"], "timeout_s": NEWS_TIMEOUT_S}
+        answer: Row = client.call("awaitStatus", question)["data"]
+        if answer["sequence"] != news["sequence"]:
+            news = answer
+            yield news
+
+
+def _print_line(news: Row, output: Output) -> None:
+    match output:
+        case Output.TABLE:
+            facts = {**news, "head": short_hash(news.get("head"))}
+            click.echo(" ".join(f"{name}={_word(facts.get(name))}" for name in LINE))
+        case Output.JSON | Output.NDJSON:
+            print_rows([news], Output.NDJSON, ())
+
+
+def _word(value: Any) -> str:
+    return "-" if value is None else str(value).lower().replace(" ", "_")

@@ -1,0 +1,129 @@
+"""Which running node a command talks to."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cli.exit_codes import CommandError, ExitCode
+from cli.options import config_option
+from node.config import load_settings
+from node.errors import UnreachableError
+from node.process import ProcessRecord
+from node.rpc.client import RpcClient
+from node.testnet.layout import NetworkFolder, existing_networks, networks_folder
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+TOKEN_FILE = "rpc-token"  # noqa: S105 - the name of the file, not its content.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the options say about the node."""
+
+    rpc: str | None
+    """host:port; then no data folder is looked at."""
+    data_dir: Path | None
+    node: str | None
+    """`NODE` or `NETWORK/NODE` of a local network."""
+    config_file: Path | None
+
+    def folder(self) -> Path:
+        """Return the data folder of the node.
+
+        Raises:
+            ConfigError: The settings that would say so cannot be read.
+            UnreachableError: No such network or node.
+        """
+        if self.data_dir is not None:
+            return self.data_dir
+        if self.node is not None:
+            return _folder_in_network(self.node)
+        settings = load_settings(self.config_file, flags={}, environment=os.environ)
+        return Path(str(settings["data_dir"].value))
+
+    def record(self) -> ProcessRecord:
+        """Return where the running node can be reached.
+
+        Raises:
+            UnreachableError: No node runs there.
+        """
+        folder = self.folder()
+        record = ProcessRecord.load(folder)
+        if record is None:
+            raise UnreachableError(f"no node runs in {folder}")
+        if not record.is_alive():
+            raise UnreachableError(f"the node in {folder} is gone: process {record.pid} crashed")
+        return record
+
+    def connect(self, timeout_s: float, *, as_admin: bool = False) -> RpcClient:
+        """Return a client of the node; the first call connects.
+
+        Args:
+            timeout_s: For connecting, and for each answer.
+            as_admin: Show the token of the data folder.
+
+        Raises:
+            UnreachableError: No node runs there.
+        """
+        address = self.rpc or self.record().rpc
+        token = self._token() if as_admin else None
+        return RpcClient(address, timeout_s=timeout_s, token=token)
+
+    def _token(self) -> str:
+        path = self.folder() / TOKEN_FILE
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise UnreachableError(f"{path}: {error.strerror}: this needs the token") from error
+
+
+def target_options(command: Decorated) -> Decorated:
+    """Add `--rpc`, `--node`, `--data-dir` and `--config`; the command gets one `Target`."""
+    options = (
+        config_option,
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path), help="Data folder of the node."
+        ),
+        click.option(
+            "--node", metavar="[NETWORK/]NODE", help="Node of a local network, such as demo/full-1."
+        ),
+        click.option("--rpc", metavar="HOST:PORT", help="RPC address of the node."),
+    )
+    for option in options:
+        command = option(command)
+    return command
+
+
+def target_of(parameters: dict[str, Any]) -> Target:
+    """Take the options of `target_options` out of a command's parameters."""
+    rpc = parameters.pop("rpc")
+    if rpc is not None and not rpc.rpartition(":")[2].isdecimal():
+        raise CommandError(ExitCode.USAGE, f"--rpc {rpc!r} is not HOST:PORT")
+    return Target(
+        rpc=rpc,
+        data_dir=parameters.pop("data_dir"),
+        node=parameters.pop("node"),
+        config_file=parameters.pop("config_file"),
+    )
+
+
+def _folder_in_network(name: str) -> Path:
+    network, separator, node = name.rpartition("/")
+    networks = existing_networks(networks_folder(os.environ))
+    found = [each for each in networks if not separator or each.path.name == network]
+    having = [each for each in found if each.node(node).path.is_dir()]
+    if not having:
+        raise UnreachableError(f"no local network has a node {name!r}")
+    if len(having) > 1:
+        names = ", ".join(f"{each.path.name}/{node}" for each in having)
+        raise CommandError(ExitCode.USAGE, f"several networks have such a node: {names}")
+    return _data_folder(having[0], node)
+
+
+def _data_folder(network: NetworkFolder, node: str) -> Path:
+    return network.node(node).data

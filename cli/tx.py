@@ -1,0 +1,69 @@
+"""`headway tx`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.exit_codes import CommandError, ExitCode
+from cli.options import timeout_option
+from cli.target import Target, target_of, target_options
+from node.accounts.transaction import MAX_COINS, Transaction
+from node.config import load_settings
+from node.json_file import decode_hex
+from node.keys import NodeKeys
+from protocols.types import ADDRESS_BYTES, Address
+
+
+@click.group()
+def tx() -> None:
+    """Send transactions."""
+
+
+@tx.command()
+@click.argument("recipient")
+@click.argument("value", type=click.IntRange(1, MAX_COINS))
+@click.option("--fee", type=click.IntRange(0, MAX_COINS), default=0, show_default=True)
+@click.option(
+    "--keys",
+    "key_file",
+    type=click.Path(path_type=Path),
+    help="Key file of the sender.  [default: that of the settings]",
+)
+@target_options
+@timeout_option(5.0, "Longest wait for each answer.")
+def send(
+    recipient: str,
+    value: int,
+    fee: int,
+    key_file: Path | None,
+    timeout_s: float,
+    **parameters: Any,
+) -> None:
+    """Send VALUE coins to RECIPIENT, an address of 40 hex digits, and print the hash.
+
+    A node that takes the transaction holds it until a block includes it or its window is over.
+    """
+    address = decode_hex(recipient, ADDRESS_BYTES)
+    if address is None:
+        raise CommandError(ExitCode.USAGE, f"{recipient!r} is not an address of 40 hex digits")
+    target = target_of(parameters)
+    signing = NodeKeys.load(key_file or _key_file(target)).signing
+    with target.connect(timeout_s) as client:
+        unsigned = Transaction(
+            sender_key=signing.public_key,
+            recipient=Address(address),
+            value=value,
+            fee=fee,
+            validity_start=client.call("getBlockNumber")["data"],
+            network=client.call("getNetworkId")["data"],
+        )
+        signed = replace(unsigned, signature=signing.sign(unsigned.hash))
+        click.echo(client.call("sendRawTransaction", [signed.encode().hex()])["data"])
+
+
+def _key_file(target: Target) -> Path:
+    settings = load_settings(target.config_file, flags={}, environment=os.environ)
+    return Path(str(settings["keys"].value))
