@@ -126,6 +126,20 @@ class Attacker:
         await self.send(syn, *data_frames(stream_id, names + b"".join(more)))
         return stream_id
 
+    async def start_agreed(self, protocol: str) -> int:
+        """Open a stream and wait until the target has agreed to the protocol."""
+        stream_id, answer = await self.start(protocol), b""
+        while not answer.endswith(f"{protocol}\n".encode()):
+            frame = await self.next_frame()
+            answer += frame.payload if frame.stream_id == stream_id else b""
+        return stream_id
+
+    async def is_answered(self) -> None:
+        """Wait for the answer to a ping of Yamux: the connection is up at the other end."""
+        await self.send(encode_header(Kind.PING, Flag.SYN, 0, 1))
+        while (await self.next_frame()).kind is not Kind.PING:
+            pass
+
     async def ask(self, protocol: RequestProtocol, payload: bytes) -> bytes:
         """Make a request like an honest peer and return all that comes back, names included."""
         framed = b"".join(encode_frames(payload))
