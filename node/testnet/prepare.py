@@ -1,6 +1,6 @@
 """Writing the files of a network: keys, genesis, settings. The same seed gives the same keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
 
@@ -10,8 +10,8 @@ from node.keys import NodeKeys
 from node.policy import Policy
 from node.testnet.layout import Description, NetworkFolder, NodePorts
 from node.testnet.ports import free_ports
-from node.testnet.spec import NetworkSpec, NodeSpec
-from node.testnet.topology import dials_of, smallest_degree
+from node.testnet.spec import STATE_PROFILES, NetworkSpec, NodeSpec
+from node.testnet.topology import dials_of, neighbours_of
 from node.testnet.workload import workload_balances
 
 MAX_MIN_PEERS: Final = 3
@@ -90,13 +90,22 @@ def _write_nodes(
     ports: Mapping[str, NodePorts],
 ) -> None:
     dials = dials_of(spec.topology, len(spec.nodes), spec.seed)
-    min_peers = min(MAX_MIN_PEERS, smallest_degree(dials))
-    for node, targets in zip(spec.nodes, dials, strict=True):
+    neighbours = neighbours_of(dials)
+    for position, (node, targets) in enumerate(zip(spec.nodes, dials, strict=True)):
         files = folder.node(node.name)
         files.path.mkdir(parents=True)
         keys[node.name].save(files.keys)
         seeds = [_address(spec.nodes[target], keys, ports) for target in targets]
+        min_peers = _min_peers(spec, node, neighbours[position])
         files.config.write_text(_settings(node, ports[node.name], seeds, min_peers), "utf-8")
+
+
+def _min_peers(spec: NetworkSpec, node: NodeSpec, neighbours: Iterable[int]) -> int:
+    """Return how many peers a node can ask for: a node with bodies follows only such nodes."""
+    profiles = [spec.nodes[position].profile for position in neighbours]
+    if node.profile in STATE_PROFILES:
+        profiles = [profile for profile in profiles if profile in STATE_PROFILES]
+    return min(MAX_MIN_PEERS, len(profiles))
 
 
 def _address(node: NodeSpec, keys: Mapping[str, NodeKeys], ports: Mapping[str, NodePorts]) -> str:

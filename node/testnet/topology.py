@@ -1,5 +1,6 @@
 """Who dials whom. Each edge is dialled by one side only, so that it is one connection."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -25,13 +26,13 @@ def dials_of(topology: Topology, count: int, seed: int) -> tuple[tuple[int, ...]
             return tuple(_random(node, seed) for node in range(count))
 
 
-def smallest_degree(dials: tuple[tuple[int, ...], ...]) -> int:
-    """Return the number of peers of the node that has the fewest."""
-    degrees = [len(targets) for targets in dials]
-    for targets in dials:
+def neighbours_of(dials: Sequence[Sequence[int]]) -> tuple[frozenset[int], ...]:
+    """Return for each node the positions of all that it is connected to, whoever dials."""
+    neighbours = [set(targets) for targets in dials]
+    for node, targets in enumerate(dials):
         for target in targets:
-            degrees[target] += 1
-    return min(degrees)
+            neighbours[target].add(node)
+    return tuple(frozenset(each) for each in neighbours)
 
 
 def _ring(node: int, count: int) -> tuple[int, ...]:

@@ -1,0 +1,373 @@
+"""`headway net`: local networks of real daemons."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import click
+
+from cli.exit_codes import ExitCode
+from cli.net_output import COLUMNS, heads_line, last_log_lines, status_row
+from cli.output import Output, print_rows
+from node.errors import ConfigError
+from node.testnet.control import LOAD, NodeReport, Watch, report, running, stop, stop_load
+from node.testnet.expression import Condition, holds_on, parse
+from node.testnet.layout import Description, NetworkFolder, existing_networks, networks_folder
+from node.testnet.processes import kill_processes
+from node.testnet.selector import select
+from node.testnet.spec import (
+    NetworkSpec,
+    NodeSpec,
+    Topology,
+    mix_for,
+    nodes_of,
+    parse_duration_ms,
+    parse_load,
+    parse_mix,
+)
+
+DEFAULT_NAME: Final = "testnet"
+KILL_TIMEOUT_S: Final = 10.0
+FOLLOW_INTERVAL_S: Final = 0.2
+
+_NAME_OPTION: Final = click.option(
+    "--name", envvar="HEADWAY_NET", help="Which network. Default: the only one, or 'testnet'."
+)
+_OUTPUT_OPTION: Final = click.option(
+    "-o", "--output", type=click.Choice(Output), default=Output.TABLE
+)
+_TIMEOUT_OPTION: Final = click.option(
+    "--timeout", default="60s", show_default=True, help="How long to wait, as 90s or 5m."
+)
+_NODES_ARGUMENT: Final = click.argument("nodes", nargs=-1, metavar="[NODE]...")
+
+
+@click.group()
+def net() -> None:
+    """Start, watch and break local networks of real daemons.
+
+    Nodes are named by name (full-2), position (n3), glob (light-*), label (profile=pico,
+    validator=true) or chance (@random:2). Networks live under ~/.headway/networks, or where
+    HEADWAY_NETWORKS says.
+    """
+
+
+@net.command()
+@click.option("-n", "--nodes", "count", type=click.IntRange(1, 500), help="Number of nodes [8].")
+@click.option("--mix", help="Profiles, as history=2,full=3,light=2,pico=1.")
+@click.option("--validators", type=click.IntRange(1, 500), help="How many of the nodes validate.")
+@click.option("--seed", type=click.IntRange(0, 2**63), default=1, show_default=True)
+@click.option("--block-time", default="1s", show_default=True, help="Between two blocks.")
+@click.option(
+    "--batch-length",
+    type=click.IntRange(2, 1024),
+    default=20,
+    show_default=True,
+    help="Blocks in a batch; the last one makes them final.",
+)
+@click.option("--topology", type=click.Choice([each.value for each in Topology]), default="random")
+@click.option("--load", default="0", help="Transactions per second to send, as 50tps.")
+@click.option("--wait", "condition", help="Return when this holds, as 'height>=3'.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the network.")
+@click.option("--dry-run", is_flag=True, help="Write the files and start nothing.")
+@_TIMEOUT_OPTION
+def up(
+    *,
+    count: int | None,
+    mix: str | None,
+    validators: int | None,
+    seed: int,
+    block_time: str,
+    batch_length: int,
+    topology: str,
+    load: str,
+    condition: str | None,
+    name: str,
+    dry_run: bool,
+    timeout: str,
+) -> None:
+    """Make a network and start it. It goes on when this command has ended."""
+    # Everything that can be mistyped is read before anything is written.
+    wanted = None if condition is None else parse(condition)
+    timeout_s = parse_duration_ms(timeout) / 1000
+    spec = NetworkSpec(
+        name=name,
+        seed=seed,
+        nodes=nodes_of(mix_for(count, None if mix is None else parse_mix(mix)), validators),
+        block_time_ms=parse_duration_ms(block_time),
+        batch_length=batch_length,
+        topology=Topology(topology),
+        load_tps=parse_load(load),
+    )
+    from node.testnet.prepare import prepare  # noqa: PLC0415 - only this command signs keys.
+
+    folder = NetworkFolder(_networks() / name)
+    description = prepare(spec, folder, timestamp_ms=time.time_ns() // 1_000_000)
+    if dry_run:
+        click.echo(str(folder.path))
+        return
+    _note(f"{len(spec.nodes)} nodes in {folder.path}")
+    _start(folder, spec.nodes, description)
+    if wanted is not None:
+        _wait(folder, spec.nodes, wanted, str(condition), timeout_s)
+    _show(report(folder, spec.nodes), Output.TABLE)
+
+
+@net.command("ls")
+@_OUTPUT_OPTION
+def list_networks(output: Output) -> None:
+    """List the networks and how many of their nodes run."""
+    rows = []
+    for folder in existing_networks(_networks()):
+        spec = Description.load(folder).spec
+        rows.append(
+            {
+                "name": spec.name,
+                "nodes": len(spec.nodes),
+                "running": len(running(folder, spec.nodes)),
+                "seed": spec.seed,
+                "folder": str(folder.path),
+            }
+        )
+    print_rows(rows, output, ("name", "nodes", "running", "seed", "folder"))
+
+
+@net.command()
+@_NODES_ARGUMENT
+@click.option("--watch", is_flag=True, help="Show it anew whenever something changes.")
+@_OUTPUT_OPTION
+@_NAME_OPTION
+def status(nodes: Sequence[str], *, watch: bool, output: Output, name: str | None) -> None:
+    """Show the nodes of a network; validators have a star."""
+    folder, description = _open(name)
+    chosen = _select(description, nodes)
+    if watch:
+        _watch(folder, chosen, output)
+    else:
+        _show(report(folder, chosen), output)
+
+
+@net.command()
+@click.argument("condition")
+@_NODES_ARGUMENT
+@_TIMEOUT_OPTION
+@_NAME_OPTION
+def wait(condition: str, nodes: Sequence[str], *, timeout: str, name: str | None) -> None:
+    """Wait until CONDITION holds, as 'height >= 100 and any(peers < 3)'.
+
+    Fields: height, finalized, behind, peers, head, phase, state, consensus, profile, name. A
+    comparison must hold on every node unless it stands inside any(...). Ends with exit code 7
+    when the time is up, and says which nodes were the reason.
+    """
+    folder, description = _open(name)
+    timeout_s = parse_duration_ms(timeout) / 1000
+    _wait(folder, _select(description, nodes), parse(condition), condition, timeout_s)
+
+
+@net.command()
+@_NODES_ARGUMENT
+@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what comes.")
+@_NAME_OPTION
+def logs(nodes: Sequence[str], *, lines: int, follow: bool, name: str | None) -> None:
+    """Print the end of the nodes' logs, each line with its node's name."""
+    folder, description = _open(name)
+    chosen = _select(description, nodes)
+    width = max(len(node.name) for node in chosen)
+    positions = {}
+    for node in chosen:
+        path = folder.node(node.name).log
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        positions[node.name] = len(text.encode())
+        for line in text.splitlines()[len(text.splitlines()) - lines if lines else None :]:
+            click.echo(f"{node.name.ljust(width)}  {line}")
+    while follow:
+        time.sleep(FOLLOW_INTERVAL_S)
+        for node in chosen:
+            _print_new_lines(folder.node(node.name).log, node.name.ljust(width), positions)
+
+
+@net.command("stop")
+@_NODES_ARGUMENT
+@click.option("--kill", is_flag=True, help="With SIGKILL, as a power cut would.")
+@_NAME_OPTION
+def stop_nodes(nodes: Sequence[str], *, kill: bool, name: str | None) -> None:
+    """Stop nodes; without names all, and the workload."""
+    folder, description = _open(name)
+    chosen = _select(description, nodes)
+    if not nodes:
+        stop_load(folder)
+    if kill:
+        records = running(folder, chosen)
+        kill_processes(
+            {each: record.pid for each, record in records.items()}, timeout_s=KILL_TIMEOUT_S
+        )
+        _note(f"killed: {', '.join(records) or 'no node was running'}")
+        return
+    _stop(folder, chosen)
+
+
+@net.command("start")
+@_NODES_ARGUMENT
+@click.option("--wait", "condition", help="Return when this holds, as 'height>=3'.")
+@_TIMEOUT_OPTION
+@_NAME_OPTION
+def start_nodes_again(
+    nodes: Sequence[str], *, condition: str | None, timeout: str, name: str | None
+) -> None:
+    """Start nodes that do not run; without names all, and the workload."""
+    folder, description = _open(name)
+    wanted = None if condition is None else parse(condition)
+    timeout_s = parse_duration_ms(timeout) / 1000
+    chosen = _select(description, nodes)
+    alive = running(folder, chosen)
+    to_start = [node for node in chosen if node.name not in alive]
+    load = None if nodes or stop_load(folder) else description
+    _start(folder, to_start, load)
+    if wanted is not None:
+        _wait(folder, chosen, wanted, str(condition), timeout_s)
+    _show(report(folder, chosen), Output.TABLE)
+
+
+@net.command()
+@click.option("--purge", is_flag=True, help="Delete the network's folder too.")
+@_NAME_OPTION
+def down(*, purge: bool, name: str | None) -> None:
+    """Stop a whole network and its workload."""
+    folder, description = _open(name)
+    stop_load(folder)
+    _stop(folder, description.spec.nodes)
+    if purge:
+        shutil.rmtree(folder.path)
+        _note(f"removed {folder.path}")
+
+
+def _networks() -> Path:
+    return networks_folder(os.environ)
+
+
+def _open(name: str | None) -> tuple[NetworkFolder, Description]:
+    """Open the network that is meant."""
+    if name is None:
+        networks = existing_networks(_networks())
+        if not networks:
+            raise ConfigError(f"there is no network in {_networks()}: 'headway net up' makes one")
+        names = [folder.path.name for folder in networks]
+        if len(names) > 1 and DEFAULT_NAME not in names:
+            raise ConfigError(f"several networks: choose with --name: {', '.join(names)}")
+        name = names[0] if len(names) == 1 else DEFAULT_NAME
+    folder = NetworkFolder(_networks() / Path(name).name)
+    return folder, Description.load(folder)
+
+
+def _select(description: Description, selectors: Sequence[str]) -> list[NodeSpec]:
+    return select(description.spec.nodes, selectors, Random())
+
+
+def _start(folder: NetworkFolder, nodes: Sequence[NodeSpec], load: Description | None) -> None:
+    """Start nodes; what starts with an error ends this command with the same exit code."""
+    from cli.net_start import start_nodes  # noqa: PLC0415 - imports what a daemon needs.
+
+    outcomes = {outcome.name: outcome for outcome in start_nodes(folder, nodes, load)}
+    worst = ExitCode.OK
+    for node in nodes:
+        outcome = outcomes.get(node.name)
+        if outcome is not None and outcome.exit_code is None:
+            continue
+        reason = "not ready in time" if outcome is None else f"exit code {outcome.exit_code}"
+        _explain(folder, node.name, reason)
+        worst = max(worst, _exit_code_of(outcome.exit_code if outcome else None))
+    if LOAD in outcomes and outcomes[LOAD].exit_code is not None:
+        _note(f"the workload did not start: see {folder.load / 'load.log'}")
+        worst = max(worst, ExitCode.UNEXPECTED)
+    if worst is not ExitCode.OK:
+        raise SystemExit(worst)
+
+
+def _exit_code_of(code: int | None) -> ExitCode:
+    if code is None:
+        return ExitCode.NOT_READY
+    try:
+        return ExitCode(code)
+    except ValueError:
+        return ExitCode.UNEXPECTED
+
+
+def _stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> None:
+    stopped, killed = stop(folder, nodes)
+    _note(f"stopped: {', '.join(stopped) or 'no node was running'}")
+    if killed:
+        _note(f"had to be killed: {', '.join(killed)}")
+
+
+def _wait(
+    folder: NetworkFolder,
+    nodes: Sequence[NodeSpec],
+    condition: Condition,
+    text: str,
+    timeout_s: float,
+) -> None:
+    watch = Watch(folder, nodes)
+    fulfilled = watch.wait_for(condition, timeout_s)
+    watch.close()
+    if fulfilled:
+        return
+    _note(f"{text!r} did not come to hold within {timeout_s:g} s")
+    for node_report in watch.reports.values():
+        if not holds_on(condition, node_report.facts):
+            facts = node_report.facts
+            seen = ", ".join(
+                f"{name}={facts[name]}" for name in ("state", "height", "phase", "peers")
+            )
+            _explain(folder, node_report.node.name, seen)
+    raise SystemExit(ExitCode.NOT_READY)
+
+
+def _explain(folder: NetworkFolder, name: str, reason: str) -> None:
+    _note(f"{name}: {reason}")
+    for line in last_log_lines(folder.node(name)):
+        _note(f"    {line}")
+
+
+def _watch(folder: NetworkFolder, nodes: Sequence[NodeSpec], output: Output) -> None:
+    watch = Watch(folder, nodes)
+    while True:
+        while watch.next_news(0):
+            pass
+        if sys.stdout.isatty() and output is Output.TABLE:
+            click.clear()
+        _show(list(watch.reports.values()), output)
+        watch.next_news(60.0)
+        # A new block reaches all nodes within moments: show it once.
+        time.sleep(FOLLOW_INTERVAL_S)
+
+
+def _show(reports: Sequence[NodeReport], output: Output) -> None:
+    print_rows([status_row(each) for each in reports], output, COLUMNS)
+    if output is Output.TABLE:
+        click.echo(heads_line(reports))
+
+
+def _print_new_lines(path: Path, label: str, positions: dict[str, int]) -> None:
+    key = label.rstrip()
+    try:
+        with path.open("rb") as file:
+            file.seek(positions[key])
+            new = file.read()
+    except FileNotFoundError:
+        return
+    # A line that is still being written is left for the next look.
+    whole = new[: new.rfind(b"\n") + 1]
+    positions[key] += len(whole)
+    for line in whole.decode(errors="replace").splitlines():
+        click.echo(f"{label}  {line}")
+
+
+def _note(text: str) -> None:
+    """Say something to people: standard output is for data."""
+    click.echo(text, err=True)

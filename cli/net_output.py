@@ -1,0 +1,74 @@
+"""How the state of a network is shown."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from cli.output import short_hash
+from node.testnet.control import NodeReport
+from node.testnet.layout import NodeFolder
+
+LOG_LINES: Final = 5
+"""Last lines of a log that are shown when its node is the reason of an error."""
+
+COLUMNS: Final = (
+    "name",
+    "profile",
+    "state",
+    "pid",
+    "height",
+    "final",
+    "head",
+    "phase",
+    "consensus",
+    "peers",
+    "memory",
+)
+
+
+def status_row(report: NodeReport) -> dict[str, Any]:
+    """Return one row of the status table, plain JSON values."""
+    status = report.status
+    return {
+        "name": report.node.name + ("*" if report.node.is_validator else ""),
+        "profile": report.node.profile,
+        "state": report.state,
+        "pid": report.pid,
+        "height": status.get("height"),
+        "final": status.get("finalized"),
+        "head": short_hash(status.get("head")),
+        "phase": status.get("phase"),
+        "consensus": status.get("consensus"),
+        "peers": status.get("peers"),
+        "memory": _megabytes(status.get("memory_bytes")),
+    }
+
+
+def heads_line(reports: Iterable[NodeReport]) -> str:
+    """Return who agrees on the head: `heads: 7 x a1b2c3d4 at 12, 1 x 99aa00ff at 11`.
+
+    A node that is one block behind at this moment is shown as such: blocks take time to travel.
+    """
+    heads = Counter(
+        (int(each.status["height"]), short_hash(each.status["head"]))
+        for each in reports
+        if each.status
+    )
+    if not heads:
+        return "heads: no node is running"
+    ordered = sorted(heads.items(), key=lambda item: (-item[1], -item[0][0]))
+    return "heads: " + ", ".join(
+        f"{count} x {head} at {height}" for (height, head), count in ordered
+    )
+
+
+def last_log_lines(files: NodeFolder) -> list[str]:
+    """Return the end of a node's log, for an error message."""
+    try:
+        return files.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        return []
+
+
+def _megabytes(value: Any) -> str | None:
+    return None if value is None else f"{value / 1e6:.0f} MB"
