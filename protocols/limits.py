@@ -42,4 +42,4 @@ MAX_REQUEST_BYTES: Final = 20 * 1024
 """Largest request: 255 locators and their overhead fit twice."""
 
 MAX_FRAME_BYTES: Final = 64 * 1024
-"""One piece of a response: one Noise message and one Yamux frame."""
+"""Payload bytes of one piece of a response: what a reader holds before it can use any of it."""
