@@ -131,11 +131,7 @@ class _Planner:
     def _update(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
         if accounts > PAGE_ACCOUNTS:
             return self._update_branch(place, accounts, changes)
-        if accounts:
-            records = self._changed_records(place, changes)
-        else:
-            records = [(address, value) for address, value in changes if value is not None]
-        return build_subtree(place, records, self.branches)
+        return build_subtree(place, self._changed_records(place, changes), self.branches)
 
     def _update_branch(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
         stored = self._reader.get(Table.BRANCHES, place.key)

@@ -68,12 +68,11 @@ class DiskStore:
     def read(self) -> Iterator[Reader]:
         """Open a snapshot; see `Store.read`."""
         with self._reported():
-            transaction = self._environment.begin()
+            reader = _Reader(self._environment.begin(), self._tables)
             try:
-                yield _Reader(transaction, self._tables)
+                yield reader
             finally:
-                # At once, not when it is collected: until then it holds one of the reader slots.
-                transaction.abort()
+                reader.close()
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Writer]:
@@ -88,19 +87,20 @@ class DiskStore:
             self._writing_thread = threading.get_ident()
             try:
                 yield _Writer(transaction, self._tables)
+            except BaseException:
                 self._writing_thread = None
-                transaction.commit()
-            finally:
-                self._writing_thread = None
-                # After a commit this does nothing.
                 transaction.abort()
+                raise
+            # Before the commit, because after it another thread may have begun.
+            self._writing_thread = None
+            transaction.commit()
             if durable:
-                self._environment.sync(True)  # noqa: FBT003 - it takes no keyword in all versions.
+                self._environment.sync(force=True)
 
     def close(self) -> None:
         """Release the folder. Nothing may be used afterwards."""
         with self._reported():
-            self._environment.sync(True)  # noqa: FBT003 - as above.
+            self._environment.sync(force=True)
         self._environment.close()
         os.close(self._lock)
 
@@ -118,6 +118,12 @@ class _Reader:
     def __init__(self, transaction: Any, tables: dict[Table, Any]) -> None:
         self._transaction = transaction
         self._tables = tables
+
+    def close(self) -> None:
+        # An ended transaction keeps its slot of the readers' table until its object is gone, so
+        # a reader that somebody still holds must not hold it.
+        self._transaction.abort()
+        self._transaction = None
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         return cast("bytes | None", self._transaction.get(key, db=self._tables[table]))
@@ -204,7 +210,7 @@ def _create(folder: Path, map_size: int) -> None:
     with environment.begin(write=True) as transaction:
         tables = _open_tables(environment, transaction)
         transaction.put(FORMAT_KEY, b"%d" % FORMAT_VERSION, db=tables[Table.META])
-    environment.sync(True)  # noqa: FBT003 - it takes no keyword in all versions.
+    environment.sync(force=True)
     environment.close()
     (new / DATA_FILE).rename(folder / DATA_FILE)
     shutil.rmtree(new)
@@ -251,7 +257,6 @@ def _environment(folder: Path, map_size: int) -> Any:
         map_size=map_size,
         max_dbs=len(Table),
         max_readers=MAX_READERS,
-        max_spare_txns=1,
         # The page that ends a commit is flushed by `sync`, everything before it by the commit.
         metasync=False,
         # The format that `check_data_file` knows.

@@ -140,6 +140,9 @@ def test_epochs_have_trees_of_their_own() -> None:
         assert truncate(writer, EPOCH + 1, 0) == EMPTY_ROOT
         assert root(writer, EPOCH) == before
         assert load_peaks(writer, EPOCH - 1).leaf_count == 9
+        append(writer, EPOCH + 1, transactions(2))
+        assert truncate(writer, EPOCH, 0) == EMPTY_ROOT
+        assert load_peaks(writer, EPOCH + 1).leaf_count == 2
 
 
 @pytest.mark.parametrize("leaf_count", range(14))
