@@ -29,8 +29,9 @@ MAX_REMEMBERED_PEERS: Final = 1024
 """Several times the peers that can be connected, so that nobody gets a new bucket by pushing
 others out."""
 
-MAX_LARGE_ANSWERS: Final = 16
-"""Answers of up to 10 MiB that are built or wait to be built at one moment."""
+MAX_LARGE_ANSWERS: Final = 128
+"""Answers of up to 10 MiB that are built or wait to be built at one moment. All peers fetch a body
+that is too large for gossip at once; waiting, each of them is no more than its request."""
 
 MAX_THREADS: Final = 2
 """Worker threads for them: more would only take the processor from the node's own pushes."""
@@ -90,7 +91,7 @@ class ServeService:
                 protocol=RequestProtocol.BLOCK,
                 decode=BlockRequest.decode,
                 serve=serve_block,
-                is_large=False,
+                is_large=True,
             )
         )
         self._add(
