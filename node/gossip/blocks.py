@@ -92,7 +92,7 @@ def check_body(header: Header, body: Body, policy: Policy) -> BlockError | None:
 
 
 def verdict_of(result: PushResult) -> Verdict:
-    """Return what the messages that announced a block get, now that it has been pushed."""
+    """Return what the headers that announced a block get, now that it has been pushed."""
     match result:
         case Pushed(PushOutcome.EXTENDED | PushOutcome.REBRANCHED | PushOutcome.KNOWN):
             return Verdict.ACCEPT
@@ -103,6 +103,14 @@ def verdict_of(result: PushResult) -> Verdict:
         case Orphan():
             # Its parent was deleted between two looks of ours: nobody is to blame.
             return Verdict.IGNORE
+
+
+def body_verdict_of(result: PushResult) -> Verdict:
+    """Return what the bodies get. Their hash is in the header, so they are what they should be.
+
+    A forged signature is no fault of whoever sent the body.
+    """
+    return Verdict.IGNORE if is_forgeable(result) else verdict_of(result)
 
 
 def is_fault(result: PushResult) -> bool:

@@ -22,7 +22,7 @@ from node.chain.view import ChainView
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
-from node.gossip.blocks import verdict_of
+from node.gossip.blocks import body_verdict_of, verdict_of
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.services.chain_writer import ChainWriter
@@ -257,16 +257,18 @@ class SyncService:
     async def _push(self, push: PushBlocks) -> None:
         if push.voting_keys:
             await self._work(lambda: [self._keys.key(key) for key in push.voting_keys])
-        is_judged = not push.messages
+        is_judged = not (push.headers or push.bodies)
 
         def judge(_: int, result: PushResult) -> None:
             nonlocal is_judged
             is_judged = True
-            for message in push.messages:
+            for message in push.headers:
                 self._network.resolve(message, verdict_of(result))
+            for message in push.bodies:
+                self._network.resolve(message, body_verdict_of(result))
 
         # Only announced blocks are judged, and each of them is a push of its own.
-        before_commit = judge if push.messages else None
+        before_commit = None if is_judged else judge
         results = await self._writer.push(push.blocks, before_commit=before_commit)
         if not is_judged:
             judge(0, results[0])

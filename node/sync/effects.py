@@ -53,8 +53,10 @@ class PushBlocks:
 
     id: TicketId
     blocks: tuple[Block, ...]
-    messages: tuple[MessageId, ...] = ()
-    """Announcements of the one block of this push: the driver gives them their verdict."""
+    headers: tuple[MessageId, ...] = ()
+    """Announcements of the one block of this push: the driver gives them its `verdict_of`."""
+    bodies: tuple[MessageId, ...] = ()
+    """Announcements of its body, which get its `body_verdict_of`."""
     voting_keys: tuple[bytes, ...] = ()
     """Keys that verifying these blocks will need, not loaded before."""
 

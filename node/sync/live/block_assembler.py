@@ -95,10 +95,9 @@ class BlockAssembler:
             fetch_at = now + self._config.body_fetch_after_s
             size_bytes = len(header.header.encoded)
             return outputs + self._keep(block, header, size_bytes, now, fetch_at)
-        messages = [header.message]
         # Several publishers may have announced the same body. All of them go with this block.
-        messages += [half.part.message for half in self._pop(block)]
-        return [*outputs, _assemble(header, good.body, tuple(messages))]
+        messages = tuple(half.part.message for half in self._pop(block))
+        return [*outputs, _assemble(header, good.body, messages)]
 
     def add_body(self, body: BodyAnnounced, now: float) -> list[AssemblerOutput]:
         """Join a body with the headers that wait for it, or let it wait.
@@ -167,7 +166,7 @@ class BlockAssembler:
             if half.ticket is not None:
                 outputs.append(CancelRequest(half.ticket))
             if isinstance(half.part, HeaderAnnounced):
-                outputs.append(_assemble(half.part, body, (half.part.message, *own)))
+                outputs.append(_assemble(half.part, body, own))
                 own = ()
         return outputs
 
@@ -225,10 +224,7 @@ class BlockAssembler:
         return SendRequest(half.ticket, half.part.peer, request)
 
 
-def _assemble(
-    header: HeaderAnnounced, body: Body | None, messages: tuple[MessageId, ...]
-) -> Assembled:
+def _assemble(header: HeaderAnnounced, body: Body, bodies: tuple[MessageId, ...]) -> Assembled:
     block = Block(header.header, header.justification, body)
-    return Assembled(
-        SourcedBlock(block=block, peer=header.peer, messages=messages), header.received_ms
-    )
+    copy = SourcedBlock(block=block, peer=header.peer, headers=(header.message,), bodies=bodies)
+    return Assembled(copy, header.received_ms)

@@ -21,13 +21,20 @@ class SourcedBlock:
 
     block: Block
     peer: PeerId
-    messages: tuple[MessageId, ...] = ()
-    """Announcements that wait for its verdict. None: the block was requested."""
+    headers: tuple[MessageId, ...] = ()
+    """Announcements of its header and justification that wait for a verdict."""
+    bodies: tuple[MessageId, ...] = ()
+    """Announcements of its body. Neither these nor those: the block was requested."""
+
+    @property
+    def messages(self) -> tuple[MessageId, ...]:
+        """All announcements that wait for a verdict."""
+        return self.headers + self.bodies
 
     @property
     def is_announced(self) -> bool:
         """Whether it came over gossip."""
-        return bool(self.messages)
+        return bool(self.headers or self.bodies)
 
     @property
     def size_bytes(self) -> int:
@@ -149,12 +156,15 @@ class BlockBuffer:
         for index, known in enumerate(entry.copies):
             if known.block.justification != copy.block.justification:
                 continue
-            room = max(self._config.messages_per_block - len(entry.messages), 0)
+            if len(entry.messages) + len(copy.messages) > self._config.messages_per_block:
+                return list(copy.messages)
             self._count(known, -1)
-            merged = replace(known, messages=(*known.messages, *copy.messages[:room]))
+            merged = replace(
+                known, headers=known.headers + copy.headers, bodies=known.bodies + copy.bodies
+            )
             entry.copies[index] = merged
             self._count(merged, 1)
-            return list(copy.messages[room:])
+            return []
         return None
 
     def _has_room(self, entry: Entry | None, copy: SourcedBlock) -> bool:

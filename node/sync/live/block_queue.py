@@ -33,7 +33,14 @@ from node.chain.results import (
 )
 from node.chain.view import ChainView
 from node.errors import Fault
-from node.gossip.blocks import check_body, check_header, is_fault, is_forgeable, verdict_of
+from node.gossip.blocks import (
+    body_verdict_of,
+    check_body,
+    check_header,
+    is_fault,
+    is_forgeable,
+    verdict_of,
+)
 from node.net.network import MessageId, Verdict
 from node.sync.effects import Emit, ReportPeer, Resolve
 from node.sync.live.block_buffer import BlockBuffer, SourcedBlock
@@ -86,8 +93,10 @@ class Push:
     blocks: tuple[Block, ...]
     peer: PeerId
     """Who sent them."""
-    messages: tuple[MessageId, ...] = ()
-    """Announcements of the one block that take its verdict."""
+    headers: tuple[MessageId, ...] = ()
+    """Announcements of the header of its one block that take the verdict of this push."""
+    bodies: tuple[MessageId, ...] = ()
+    """Announcements of its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +295,13 @@ class BlockQueue:
         """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""
         first, *others = copies
         self._pushing[first.block.hash] = _Pushing(first.block, others)
-        return Push(kind=kind, blocks=(first.block,), peer=first.peer, messages=first.messages)
+        return Push(
+            kind=kind,
+            blocks=(first.block,),
+            peer=first.peer,
+            headers=first.headers,
+            bodies=first.bodies,
+        )
 
     def _settle(self, block: Hash32, verdict: Verdict) -> list[QueueOutput]:
         """A block is done and good: late copies get its verdict, children are next."""
@@ -308,14 +323,15 @@ class BlockQueue:
         if is_fault(result):
             error = result.error if isinstance(result, InvalidBlock) else None
             outputs.append(Emit(RejectedBlock(block.hash, error)))
-            if not push.messages:
+            if not push.headers and not push.bodies:
                 outputs.append(ReportPeer(push.peer, Fault.INVALID_BLOCK))
         others: list[SourcedBlock] = []
         for copy in self._take_copies(block.hash):
             if is_forgeable(result) and copy.block.justification != block.justification:
                 others.append(copy)
             else:
-                outputs += _resolve(copy.messages, verdict_of(result))
+                outputs += _resolve(copy.headers, verdict_of(result))
+                outputs += _resolve(copy.bodies, body_verdict_of(result))
         unreached = push.blocks[push.blocks.index(block) + 1 :]
         if others:
             return outputs + self._retry(others + self._take_all(unreached))

@@ -172,7 +172,7 @@ class LiveSyncer:
             return [Resolve(body.message, Verdict.REJECT)]
         if held is None:
             return [Resolve(body.message, self._verdict_of_stored(body.block))]
-        copy = SourcedBlock(block=held, peer=body.peer, messages=(body.message,))
+        copy = SourcedBlock(block=held, peer=body.peer, bodies=(body.message,))
         return self._queued(self._queue.add(copy), now)
 
     def block_learnt(self, learnt: BlockLearnt, now: float) -> list[Effect]:
@@ -250,7 +250,7 @@ class LiveSyncer:
         return SourcedBlock(
             block=Block(header.header, header.justification, body),
             peer=header.peer,
-            messages=(header.message,),
+            headers=(header.message,),
         )
 
     def _arrived(self, header: HeaderAnnounced, copy: SourcedBlock, now: float) -> list[Effect]:
@@ -338,6 +338,7 @@ class LiveSyncer:
         return PushBlocks(
             id=TicketId(Asker.LIVE, self._push_number),
             blocks=push.blocks,
-            messages=push.messages,
+            headers=push.headers,
+            bodies=push.bodies,
             voting_keys=self._voting_keys.take_missing(),
         )

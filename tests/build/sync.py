@@ -1,0 +1,379 @@
+"""The sync machines with their effects carried out by hand: no network, no tasks, no clock.
+
+Pushes and pairings are real. They wait until a test says `work` (one of them) or `settle` (all),
+so a test decides what happens while a push is under way. Requests wait until it answers them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from node.blocks.block import Block
+from node.chain.chain import Chain
+from node.chain.results import Pushed
+from node.errors import Fault
+from node.gossip.blocks import body_verdict_of, verdict_of
+from node.net.network import LeaveReason, MessageId, PeerJoined, PeerLeft, Verdict
+from node.policy import Policy
+from node.serve.block import serve_block
+from node.serve.head import serve_head
+from node.serve.missing_blocks import serve_missing_blocks
+from node.sync.answers import has_quorum
+from node.sync.effects import (
+    CancelRequest,
+    CheckQuorum,
+    DisconnectPeer,
+    Effect,
+    Emit,
+    PushBlocks,
+    ReportPeer,
+    Resolve,
+    SendRequest,
+    SyncEvent,
+)
+from node.sync.inputs import (
+    Answer,
+    BlockLearnt,
+    BlocksArrived,
+    BodyAnnounced,
+    ChainChanged,
+    DeadlinePassed,
+    HeadArrived,
+    HeaderAnnounced,
+    PushFinished,
+    QuorumChecked,
+    RequestFailed,
+    RequestRefused,
+    SyncInput,
+)
+from node.sync.live.config import QueueConfig
+from node.sync.peers import PeerList
+from node.sync.syncer import Syncer
+from node.sync.tickets import Asker, TicketId
+from protocols.limits import PROTOCOL_VERSION
+from protocols.messages.block import BlockRequest
+from protocols.messages.handshake import Hello
+from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.missing_blocks import MissingBlocksRequest
+from protocols.status import Refusal, ResponseStatus
+from protocols.types import Hash32, PeerId, Service
+from tests.build.chain import KEY_CACHE, ChainBuilder, light_chain, open_chain
+from tests.build.clock import FixedClock
+from tests.build.keys import SMALL_POLICY, genesis
+
+ALICE, BOB, CAROL, DAVE = (PeerId(name) for name in ("alice", "bob", "carol", "dave"))
+
+LONG_BATCHES = Policy(
+    batch_length=32,
+    batches_per_epoch=3,
+    slots=12,
+    block_separation_ms=1000,
+    producer_timeout_ms=4000,
+    validity_window_batches=2,
+)
+"""Macro blocks at 32, 64, ...: out of the way of tests that are not about them."""
+
+ALL_SERVICES = Service.HEADERS | Service.BODIES | Service.STATE | Service.HISTORY
+
+
+@cache
+def branch(length: int, policy: Policy = LONG_BATCHES) -> ChainBuilder:
+    """Return a branch of so many blocks above genesis. It is shared: fork it, never extend it."""
+    builder = ChainBuilder(genesis(policy=policy))
+    builder.extend(length)
+    return builder
+
+
+@cache
+def short_batches(length: int) -> ChainBuilder:
+    """Return a branch with macro blocks at 4, 8, 12, ..."""
+    return branch(length, SMALL_POLICY)
+
+
+def make_hello(chain: Chain, services: Service = ALL_SERVICES) -> Hello:
+    """Return what a peer on the same network says when it joins."""
+    return Hello(
+        network=chain.network,
+        genesis=chain.genesis,
+        version=PROTOCOL_VERSION,
+        services=services,
+        head_number=0,
+        head_hash=chain.genesis,
+        agent="test",
+    )
+
+
+class SyncHarness:
+    """One `Syncer` over a real chain, and everything that it has asked for."""
+
+    def __init__(
+        self,
+        builder: ChainBuilder,
+        *,
+        config: QueueConfig | None = None,
+        min_peers: int = 1,
+        known: int = 0,
+        clock: FixedClock | None = None,
+        drift_timeout_s: float = 600.0,
+    ) -> None:
+        """Start over the first `known` blocks of a branch."""
+        self.builder = builder
+        self.config = config or QueueConfig(include_body=True)
+        self.clock = clock or FixedClock()
+        self.chain = (
+            open_chain(builder.genesis, clock=self.clock)
+            if self.config.include_body
+            else light_chain(builder.genesis)
+        )
+        self.push_elsewhere(builder.blocks[:known])
+        self.machine = Syncer(
+            self.chain, self.config, min_peers=min_peers, drift_timeout_s=drift_timeout_s
+        )
+        self.now = 0.0
+        self.verdicts: dict[MessageId, Verdict] = {}
+        self.announced: list[MessageId] = []
+        self.events: list[SyncEvent] = []
+        self.reports: list[tuple[PeerId, Fault]] = []
+        self.disconnects: list[DisconnectPeer] = []
+        self.requests: dict[TicketId, SendRequest] = {}
+        self.pushes: deque[PushBlocks] = deque()
+        self.pushed: list[Hash32] = []
+        """Every block handed to the chain, in order."""
+        self.checks: deque[CheckQuorum] = deque()
+
+    # Feeding.
+
+    def feed(self, event: SyncInput) -> list[Effect]:
+        """Give the machine one event and note what it wants."""
+        effects = self.machine.handle(event, self.now)
+        for effect in effects:
+            self._note(effect)
+        return effects
+
+    def join(self, *peers: PeerId, services: Service = ALL_SERVICES) -> None:
+        """Connect peers."""
+        for peer in peers:
+            self.feed(PeerJoined(peer, make_hello(self.chain, services)))
+
+    def join_live(self, *peers: PeerId) -> None:
+        """Connect peers that have the head that we have."""
+        for peer in peers:
+            self.join(peer)
+            self.answer_head(peer, head_of(self.chain))
+
+    def leave(self, *peers: PeerId) -> None:
+        """Disconnect peers. Their open requests fail, as on any network."""
+        for peer in peers:
+            lost = [ticket for ticket, sent in self.requests.items() if sent.peer == peer]
+            self.feed(PeerLeft(peer, LeaveReason.CLOSED))
+            for ticket in lost:
+                self.fail(ticket)
+
+    def announce(self, block: Block, peer: PeerId = ALICE) -> tuple[MessageId, ...]:
+        """Announce a block as its parts: header, then body where bodies are wanted."""
+        messages = [self.announce_header(block, peer)]
+        if self.config.include_body:
+            messages.append(self.announce_body(block, peer))
+        return tuple(messages)
+
+    def announce_header(self, block: Block, peer: PeerId = ALICE) -> MessageId:
+        """Announce a header with its justification."""
+        message = self._message()
+        self.feed(
+            HeaderAnnounced(
+                message=message,
+                peer=peer,
+                header=block.header,
+                justification=block.justification,
+                received_ms=self.clock.now_ms(),
+            )
+        )
+        return message
+
+    def announce_body(self, block: Block, peer: PeerId = ALICE) -> MessageId:
+        """Announce the body of a block."""
+        assert block.body is not None
+        message = self._message()
+        self.feed(BodyAnnounced(message=message, peer=peer, block=block.hash, body=block.body))
+        return message
+
+    def learn(self, block: Block, peer: PeerId = ALICE) -> None:
+        """Bring a block through the block channel."""
+        self.feed(BlockLearnt(TicketId(Asker.POLL_BLOCK, 0), block, peer))
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, waking the machine at each of its deadlines on the way."""
+        end = self.now + seconds
+        while (deadline := self.machine.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            self.feed(DeadlinePassed())
+        self.now = end
+
+    # Requests.
+
+    def open_requests(self, asker: Asker, peer: PeerId | None = None) -> list[SendRequest]:
+        """Return the open requests of one kind, oldest first."""
+        return [
+            sent
+            for ticket, sent in self.requests.items()
+            if ticket.asker is asker and peer in {None, sent.peer}
+        ]
+
+    def missing_request(self) -> SendRequest:
+        """Return the one open request for missing blocks."""
+        (sent,) = self.open_requests(Asker.MISSING)
+        return sent
+
+    def answer(self, sent: SendRequest, blocks: Sequence[Block]) -> list[Effect]:
+        """Answer a request with blocks."""
+        return self._answered(BlocksArrived(sent.id, tuple(blocks), 1000))
+
+    def refuse(self, sent: SendRequest, status: ResponseStatus) -> list[Effect]:
+        """Answer a request with a refusal."""
+        return self._answered(RequestRefused(sent.id, status))
+
+    def fail(self, ticket: TicketId) -> list[Effect]:
+        """Let a request end without an answer."""
+        return self._answered(RequestFailed(ticket))
+
+    def answer_head(self, peer: PeerId, head: HeadResponse) -> None:
+        """Answer what a peer has been asked about its head."""
+        for asker in (Asker.MACRO_HEAD, Asker.POLL_HEAD):
+            for sent in self.open_requests(asker, peer):
+                self._answered(HeadArrived(sent.id, head))
+
+    def serve(self, sent: SendRequest, chain: Chain) -> list[Effect]:
+        """Answer a request as an honest node with this chain does."""
+        match sent.request:
+            case HeadRequest() as request:
+                return self._answered(HeadArrived(sent.id, serve_head(request, chain)))
+            case BlockRequest() as request:
+                single = serve_block(request, chain)
+                if isinstance(single, Refusal):
+                    return self.refuse(sent, single.status)
+                blocks = [Block.decode(single.block)]
+            case MissingBlocksRequest() as request:
+                several = serve_missing_blocks(request, chain)
+                if isinstance(several, Refusal):
+                    return self.refuse(sent, several.status)
+                blocks = [Block.decode(block) for block in several.blocks]
+        if sent.id.asker is Asker.POLL_BLOCK:
+            del self.requests[sent.id]
+            return self.feed(BlockLearnt(sent.id, blocks[0], sent.peer))
+        return self.answer(sent, blocks)
+
+    def serve_all(self, chain: Chain, peers: Iterable[PeerId] | None = None) -> None:
+        """Answer requests and carry out work until there is no more of either."""
+        while True:
+            self.settle()
+            chosen = [
+                sent for sent in self.requests.values() if peers is None or sent.peer in peers
+            ]
+            if not chosen:
+                return
+            self.serve(chosen[0], chain)
+
+    # Work.
+
+    def work(self) -> list[Effect]:
+        """Carry out the oldest push or pairing."""
+        if self.checks:
+            check = self.checks.popleft()
+            policy = self.chain.policy
+            is_valid = has_quorum(check.block, check.validators, policy, KEY_CACHE)
+            return self.feed(QuorumChecked(check.id, is_valid))
+        push = self.pushes.popleft()
+        results = self.chain.push(push.blocks)
+        self.pushed += [block.hash for block in push.blocks[: len(results)]]
+        for message in push.headers:
+            self._judge(message, verdict_of(results[0]))
+        for message in push.bodies:
+            self._judge(message, body_verdict_of(results[0]))
+        effects: list[Effect] = []
+        for result in results:
+            if isinstance(result, Pushed):
+                for event in result.events:
+                    effects += self.feed(ChainChanged(event))
+        return effects + self.feed(PushFinished(push.id, results))
+
+    def settle(self) -> None:
+        """Carry out all work."""
+        while self.pushes or self.checks:
+            self.work()
+
+    def push_elsewhere(self, blocks: Sequence[Block]) -> None:
+        """Let somebody else push blocks."""
+        if not self.config.include_body:
+            blocks = [block.without_body() for block in blocks]
+        for result in self.chain.push(blocks):
+            assert isinstance(result, Pushed), result
+
+    # Looking.
+
+    @property
+    def height(self) -> int:
+        """Height of the head."""
+        return self.chain.head.number
+
+    def list_of(self, peer: PeerId) -> PeerList | None:
+        """Return the list that a peer is in, checking that there is only one."""
+        lists = self.machine.status.peers
+        found = [which for which, members in lists.items() if peer in members]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def verdicts_of(self, messages: Iterable[MessageId]) -> set[Verdict | None]:
+        """Return the verdicts of messages; None stands for none so far."""
+        return {self.verdicts.get(message) for message in messages}
+
+    def take_events(self) -> list[SyncEvent]:
+        """Return the events since the last call."""
+        events, self.events = self.events, []
+        return events
+
+    def _answered(self, answer: Answer) -> list[Effect]:
+        # A test may answer too late on purpose: then there is nothing to forget.
+        self.requests.pop(answer.id, None)
+        return self.feed(answer)
+
+    def _message(self) -> MessageId:
+        message = MessageId(len(self.announced).to_bytes(8, "big"))
+        self.announced.append(message)
+        return message
+
+    def _judge(self, message: MessageId, verdict: Verdict) -> None:
+        assert message not in self.verdicts, "a second verdict"
+        assert message in self.announced
+        self.verdicts[message] = verdict
+
+    def _note(self, effect: Effect) -> None:
+        match effect:
+            case SendRequest(ticket):
+                assert ticket not in self.requests
+                self.requests[ticket] = effect
+            case CancelRequest(ticket):
+                self.requests.pop(ticket, None)
+            case Resolve(message, verdict):
+                self._judge(message, verdict)
+            case CheckQuorum() | PushBlocks() | ReportPeer() | DisconnectPeer() | Emit():
+                self._collect(effect)
+
+    def _collect(
+        self, effect: CheckQuorum | PushBlocks | ReportPeer | DisconnectPeer | Emit
+    ) -> None:
+        match effect:
+            case CheckQuorum():
+                self.checks.append(effect)
+            case PushBlocks():
+                self.pushes.append(effect)
+            case ReportPeer(peer, fault):
+                self.reports.append((peer, fault))
+            case DisconnectPeer():
+                self.disconnects.append(effect)
+            case Emit(event):
+                self.events.append(event)
+
+
+def head_of(chain: Chain) -> HeadResponse:
+    """Return what an honest node with this chain says of its head."""
+    return serve_head(HeadRequest(), chain)
