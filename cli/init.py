@@ -64,7 +64,9 @@ def init(
     _refuse_existing(folder)
     keys = NodeKeys.generate()
     genesis = Genesis.load(genesis_file) if genesis_file else _alone(keys, str(new_network))
-    values: dict[str, Value] = {"profile": profile, "seeds": seeds}
+    values: dict[str, Value] = {"profile": profile}
+    if seeds:
+        values["seeds"] = seeds
     if validator:
         values |= {"validator": True, "min_peers": 0}
     _write(folder, keys, settings_text(f"Settings of a {profile} node.", values))

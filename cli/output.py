@@ -76,7 +76,7 @@ def cell(value: Any) -> str:
         case list() | tuple():
             return ", ".join(cell(item) for item in value) or "-"
         case dict():
-            return json.dumps(value)
+            return ", ".join(f"{name} {cell(each)}" for name, each in value.items()) or "-"
         case _:
             return str(value)
 

@@ -286,12 +286,16 @@ def default_file(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HOME") or Path.home()) / ".headway" / "node" / "config.toml"
 
 
+def profile_values(profile: Profile) -> dict[str, Value]:
+    """Return what a profile sets, by key: stronger than a default, weaker than all else."""
+    return {"max_peers": profile.traits.max_peers}
+
+
 def _with_profile(settings: dict[str, Effective]) -> dict[str, Effective]:
     """Put the profile's own values in the place of defaults."""
     profile = Profile(str(settings["profile"].value))
     origin = Origin(Layer.PROFILE, profile.value)
-    of_profile: dict[str, Value] = {"max_peers": profile.traits.max_peers}
-    for key, value in of_profile.items():
+    for key, value in profile_values(profile).items():
         if settings[key].origin.layer is Layer.DEFAULT:
             settings[key] = Effective(value, origin)
     return settings

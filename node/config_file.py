@@ -6,7 +6,8 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Final
 
-from node.config import SETTINGS
+from node.config import SETTINGS, profile_values
+from node.profiles import Profile
 from node.settings import Kind, Setting, Value
 
 COMMENT_COLUMNS: Final = 90
@@ -20,14 +21,19 @@ def settings_text(title: str, values: Mapping[str, Value]) -> str:
         values: What is set, by key. All other settings stand there with their defaults, commented
             out.
     """
+    shown = {**_profile_values(values), **values}
     lines = [f"# {title}", "#", "# Each setting is also a variable and a flag: log.level is"]
     lines += ["# HEADWAY_LOG_LEVEL and --log-level. A flag wins over the variable, that over this"]
     lines += ["# file. Relative paths start from the folder of this file."]
     for table, members in groupby(SETTINGS, key=_table):
         lines += ["", f"[{table}]"] if table else []
         for setting in members:
-            lines += ["", *_describe(setting), _assign(setting, values)]
+            lines += ["", *_describe(setting), _assign(setting, values, shown)]
     return "\n".join(lines) + "\n"
+
+
+def _profile_values(values: Mapping[str, Value]) -> Mapping[str, Value]:
+    return profile_values(Profile(str(values.get("profile", Profile.FULL.value))))
 
 
 def _table(setting: Setting) -> str:
@@ -41,17 +47,17 @@ def _describe(setting: Setting) -> Iterator[str]:
     elif setting.minimum is not None and setting.maximum is not None:
         text += f" {setting.minimum:.12g} to {setting.maximum:.12g}."
     if setting.default is None:
-        text += " If not set, it follows from the network's batch length and block time."
+        text += " Block live sync decides if this is not set."
     return (f"# {line}" for line in wrap(text, COMMENT_COLUMNS))
 
 
-def _assign(setting: Setting, values: Mapping[str, Value]) -> str:
+def _assign(setting: Setting, values: Mapping[str, Value], shown: Mapping[str, Value]) -> str:
     name = setting.key.rpartition(".")[2]
     if setting.key in values:
         return f"{name} = {_toml(values[setting.key])}"
     if setting.default is None:
         return f"#{name} = {_toml(_example(setting))}"
-    return f"#{name} = {_toml(setting.default)}"
+    return f"#{name} = {_toml(shown.get(setting.key, setting.default))}"
 
 
 def _example(setting: Setting) -> Value:
