@@ -30,7 +30,7 @@ from node.crypto.seeds import next_seed
 from protocols.types import BLS_SIGNATURE_BYTES
 from tests.build.blocks import digest, equivocation_proof, transaction
 from tests.build.chain import KEY_CACHE, ChainBuilder
-from tests.build.keys import SMALL_POLICY, keys, keys_of
+from tests.build.keys import SMALL_POLICY, keys, keys_of, validators
 
 NOW_MS = 1_700_000_100_000
 
@@ -302,6 +302,26 @@ def test_quorum_is_counted_in_slots() -> None:
         return place.verify(replace(block, justification=proof))
 
     assert [voted(2), voted(3)] == [BlockError.NO_QUORUM, None]
+
+
+def test_a_quorum_is_exactly_enough() -> None:
+    """12 validators with one slot each: 8 of them are 2f+1."""
+    many = validators(12)
+    rules = replace(site(4).rules, validators=many)
+    message = b"message"
+
+    def has_quorum(count: int) -> bool:
+        votes = bls.aggregate([who.voting.sign(message) for who in keys_of(many)[:count]])
+        return rules.has_quorum(SignerSet.of(range(count)), message, votes)
+
+    assert [has_quorum(count) for count in (7, 8, 12)] == [False, True, True]
+
+
+def test_a_false_seed_elects_nobody() -> None:
+    """It is refused before anything is drawn from it, also if it is no proof at all."""
+    for seed in (bytes(80), b"\xff" * 80, site(12).builder.head.seed):
+        broken = changed(election(), seed=seed, validators=OTHER_VALIDATORS)
+        assert site(12).verify(broken) == BlockError.WRONG_SEED
 
 
 def test_a_proposal_may_win_in_a_later_round() -> None:

@@ -1,6 +1,7 @@
 """Opening, reading and proposing."""
 
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from node.chain.results import BlockError, Pushed
 from node.crypto.seeds import next_seed
 from node.errors import DataFolderError
 from node.storage.memory import MemoryStore
-from node.storage.store import Table
+from node.storage.store import Reader, Table, Writer
 from tests.build.blocks import digest, transaction
 from tests.build.chain import ChainBuilder, contents, light_chain, open_chain
 from tests.build.clock import FixedClock
@@ -178,6 +179,33 @@ def test_clock_decides_what_is_future() -> None:
     assert isinstance(chain.push((block,))[0], Pushed)
 
 
+@dataclass
+class RecordingStore:
+    """Implements `Store` and notes which writes wait for the disk."""
+
+    below: MemoryStore = field(default_factory=MemoryStore)
+    durable: list[bool] = field(default_factory=list)
+
+    def read(self) -> AbstractContextManager[Reader]:
+        return self.below.read()
+
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Writer]:
+        self.durable.append(durable)
+        return self.below.write(durable=durable)
+
+    def close(self) -> None:
+        self.below.close()
+
+
+def test_only_macro_blocks_wait_for_the_disk() -> None:
+    builder, store = ChainBuilder(), RecordingStore()
+    chain = open_chain(builder.genesis, store=store)
+    builder.extend(5)
+    for blocks in (builder.blocks[:2], builder.blocks[2:3], builder.blocks[3:]):
+        chain.push(blocks)
+    assert store.durable == [True, False, False, True]
+
+
 def test_state_follows_the_transactions() -> None:
     builder = ChainBuilder()
     chain = open_chain(builder.genesis)
@@ -195,7 +223,8 @@ def test_proposals_leave_out_what_cannot_be_included() -> None:
     chain = builder.chain
     included = transaction(nonce=1)
     builder.micro([included])
-    good = [transaction(nonce=2), transaction(nonce=3, sender=1)]
+    # One of them can be paid twice, but then the next one of this sender cannot.
+    good = [transaction(nonce=2, value=400_000), transaction(nonce=3, value=400_000)]
     wanted = [
         included,
         good[0],

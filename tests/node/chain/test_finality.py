@@ -3,6 +3,7 @@
 from node.accounts.account import REWARD_POT
 from node.blocks.body import MacroBody
 from node.blocks.validators import SignerSet
+from node.chain.history_tree import EMPTY_ROOT as EMPTY_HISTORY_ROOT
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
 from tests.build.blocks import transaction
@@ -69,9 +70,14 @@ def test_skipped_slots_are_punished_in_the_next_batch_and_not_paid() -> None:
     for index, member in enumerate(chain.validators.members):
         assert paid[member.address] == (2 if index == producer else 3) * share
     assert chain.account(REWARD_POT).balance == SMALL_POLICY.batch_reward % 11
-    # Once only: the slot had nothing to do in the batch that follows.
-    builder.extend(4)
+    # Once only: the slot had nothing to do in the batch that follows, and earned nothing.
+    pot = chain.account(REWARD_POT).balance
+    *_, next_checkpoint = builder.extend(4)
     assert chain.macro_head.punished == SignerSet(0)
+    assert isinstance(next_checkpoint.body, MacroBody)
+    paid = {reward.recipient: reward.value for reward in next_checkpoint.body.rewards}
+    share = (SMALL_POLICY.batch_reward + pot) // 11
+    assert sorted(paid.values()) == [2 * share, 3 * share, 3 * share, 3 * share]
 
 
 def test_election_blocks_punish_nobody() -> None:
@@ -93,3 +99,15 @@ def test_skips_of_another_branch_do_not_count() -> None:
     builder.push_all(chain)
     assert chain.head.hash == builder.head.hash
     assert chain.macro_head.punished == SignerSet(0)
+
+
+def test_each_epoch_starts_a_new_history() -> None:
+    builder = ChainBuilder()
+    builder.extend(13, [[transaction(nonce=1)]])
+    roots = [block.header.history_root for block in builder.blocks]
+
+    assert len(set(roots[:12])) == 1
+    assert roots[0] != EMPTY_HISTORY_ROOT
+    assert roots[12] == EMPTY_HISTORY_ROOT
+    builder.extend(1, [[transaction(nonce=1, validity_start=9)]])
+    assert builder.head.history_root not in {roots[0], EMPTY_HISTORY_ROOT}

@@ -185,8 +185,8 @@ def test_a_normal_block_never_replaces_a_skip_block(opened: OpenChain) -> None:
 
 @KINDS
 def test_the_earlier_skip_wins_even_when_shorter(opened: OpenChain) -> None:
-    builder = ChainBuilder()
-    chain = opened(builder.genesis)
+    builder, store = ChainBuilder(), MemoryStore()
+    chain = opened(builder.genesis, store=store)
     fork = builder.fork_from(builder.genesis.hash)
     early = fork.skip()
     ours = (builder.micro(), builder.skip(), builder.micro())
@@ -195,6 +195,8 @@ def test_the_earlier_skip_wins_even_when_shorter(opened: OpenChain) -> None:
     assert push_one(chain, early) == Pushed(
         PushOutcome.REBRANCHED, (Rebranched(hashes(*ours), hashes(early)),)
     )
+    main_chain = [block for _, block in contents(store)[Table.MAIN_CHAIN]]
+    assert main_chain == [builder.genesis.hash, early.hash]
     assert outcome(push_one(chain, builder.blocks[0])) is PushOutcome.KNOWN
 
 
@@ -369,6 +371,25 @@ def test_two_signed_blocks_of_one_height_are_an_equivocation(opened: OpenChain) 
 
 
 @KINDS
+def test_two_producers_of_one_height_are_no_equivocation(opened: OpenChain) -> None:
+    """After a skip block another seed chooses another slot: both may sign the height."""
+    builder = ChainBuilder()
+    fork = builder.fork_from(builder.genesis.hash)
+    fork.skip()
+    builder.micro()
+    owners = [each.chain.producer_at(2) for each in (builder, fork)]
+    assert owners[0] != owners[1], "chosen keys: the draw is the same in every run"
+    builder.micro()
+    fork.micro()
+    chain = opened(builder.genesis)
+    builder.push_all(chain)
+
+    _, result = fork.push_all(chain)
+    assert isinstance(result, Pushed)
+    assert not any(isinstance(event, EquivocationFound) for event in result.events)
+
+
+@KINDS
 def test_a_skip_block_beside_a_micro_block_is_no_equivocation(opened: OpenChain) -> None:
     builder = ChainBuilder()
     chain = opened(builder.genesis)
@@ -396,6 +417,21 @@ def test_forks_of_one_height_are_bounded() -> None:
     # And the network's own choice still wins.
     forks[0].extend(2)
     assert outcome(chain.push(forks[0].blocks)[-1]) is PushOutcome.REBRANCHED
+
+
+def test_a_block_deleted_in_a_push_is_gone_for_the_rest_of_it() -> None:
+    builder = ChainBuilder()
+    chain = open_chain(builder.genesis)
+    forks = [builder.fork_from(builder.genesis.hash) for _ in range(MAX_BLOCKS_PER_HEIGHT)]
+    builder.extend(3)
+    builder.push_all(chain)
+    *others, last = sorted((fork.micro() for fork in forks), key=lambda block: block.hash)
+    chain.push(others)
+    first_fork = next(fork for fork in forks if fork.head.hash == others[0].hash)
+
+    results = chain.push([last, first_fork.micro()])
+    assert results[1] == Orphan(others[0].hash)
+    assert not chain.contains(others[0].hash)
 
 
 @KINDS

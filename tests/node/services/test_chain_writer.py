@@ -147,6 +147,23 @@ async def test_a_full_subscriber_holds_pushes_back_and_loses_nothing(
     assert len(received) == EVENTS_BUFFERED + EVENTS_BUFFERED // 4 + EVENTS_BUFFERED // 12
 
 
+async def test_a_push_waits_until_the_events_before_it_are_out() -> None:
+    builder = ChainBuilder()
+    chain = open_chain(builder.genesis)
+    writer = ChainWriter(chain, in_thread=False)
+    events = writer.subscribe()
+    blocks = builder.extend(EVENTS_BUFFERED + 1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.push, blocks[:-1])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(writer.push, blocks[-1:])
+        await trio.testing.wait_all_tasks_blocked()
+        assert chain.head.hash == blocks[-2].hash
+        while chain.head.hash != blocks[-1].hash:
+            await events.receive()
+
+
 async def test_a_subscriber_that_is_gone_is_forgotten() -> None:
     builder = ChainBuilder()
     writer = ChainWriter(open_chain(builder.genesis), in_thread=False)
