@@ -160,6 +160,46 @@ async def test_killed_node_is_gone_and_may_come_back(
     assert autojump_clock.current_time() < 1
 
 
+async def test_request_to_a_dying_node_fails_at_once(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    hub = Hub(seed=1)
+    a, b = node(hub, "a"), node(hub, "b")
+
+    async def die(_peer: PeerId, _payload: bytes) -> bytes:
+        hub.kill(b.peer_id)
+        return b""
+
+    b.serve(RequestProtocol.BLOCK, die)
+    for each in (a, b):
+        await nursery.start(each.run)
+    await a.connect(simulated_address(b.peer_id))
+
+    with pytest.raises(UnavailableError, match="connection lost"):
+        await a.request(b.peer_id, RequestProtocol.BLOCK, b"?")
+    assert autojump_clock.current_time() < 1
+
+
+async def test_message_is_not_sent_back_to_who_has_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    sent: list[Transmission] = []
+    hub = Hub(seed=1, observer=sent.append)
+    nodes = [node(hub, name) for name in "abc"]
+    inboxes = [each.subscribe(Topic.HEADERS) for each in nodes]
+    for each in nodes:
+        await nursery.start(each.run)
+    for first, second in pairwise(nodes):
+        await first.connect(simulated_address(second.peer_id))
+    sent.clear()
+    await nodes[0].publish(Topic.HEADERS, b"news")
+    for each, inbox in zip(nodes[1:], inboxes[1:], strict=True):
+        each.resolve((await inbox.receive()).id, Verdict.ACCEPT)
+
+    assert [(each.sender, each.receiver) for each in sent] == [("a", "b"), ("b", "c")]
+    assert autojump_clock.current_time() < 1
+
+
 async def test_cut_line_is_noticed_by_both(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
