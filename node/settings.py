@@ -111,11 +111,12 @@ class Setting:
                 truth: bool = _of_type(value, bool, "not true or false")
                 return truth
             case Kind.INTEGER:
-                number = _of_type(value, int, f"not an integer{self._range()}")
-                return self._bounded(number, f"not an integer{self._range()}")
+                reason = f"not an integer{self._range()}"
+                return self._bounded(_of_type(value, int, reason), reason)
             case Kind.NUMBER:
-                number = value if type(value) is int else _of_type(value, float, "not a number")
-                return self._bounded(number, f"not a number{self._range()}")
+                reason = f"not a number{self._range()}"
+                number = value if type(value) is int else _of_type(value, float, reason)
+                return self._bounded(number, reason)
             case Kind.LIST:
                 return self._texts(value)
             case Kind.TEXT | Kind.PATH:
