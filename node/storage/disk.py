@@ -99,10 +99,12 @@ class DiskStore:
 
     def close(self) -> None:
         """Release the folder. Nothing may be used afterwards."""
-        with self._reported():
-            self._environment.sync(force=True)
-        self._environment.close()
-        os.close(self._lock)
+        try:
+            with self._reported():
+                self._environment.sync(force=True)
+        finally:
+            self._environment.close()
+            os.close(self._lock)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -181,8 +183,12 @@ def _take_folder(folder: Path) -> int:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise DataFolderError(f"{folder} is in use by process {holder}") from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, b"%d\n" % os.getpid())
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
+    except OSError as error:
+        os.close(descriptor)
+        raise DataFolderError(f"{folder}: {error.strerror}") from error
     return descriptor
 
 

@@ -93,6 +93,39 @@ def test_a_folder_that_cannot_be_made_is_the_operators(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path / 'file' / 'data'}: Not a directory"
 
 
+def test_a_folder_in_the_place_of_the_data_file_is_the_operators(folder: Path) -> None:
+    (folder / DATA_FILE).mkdir(parents=True)
+    with pytest.raises(DataFolderError) as raised:
+        DiskStore(folder)
+    assert str(raised.value) == f"{folder / DATA_FILE}: Is a directory"
+
+
+def test_more_address_space_than_there_is_cannot_be_opened(folder: Path) -> None:
+    DiskStore(folder).close()
+    with pytest.raises(DataFolderError, match="cannot be opened: .*Cannot allocate memory"):
+        DiskStore(folder, map_size=2**60)
+    DiskStore(folder).close()
+
+
+LOCK_ON_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from node.errors import DataFolderError
+from node.storage.disk import DiskStore
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    DiskStore(Path(sys.argv[1]))
+except DataFolderError as error:
+    print(error)
+"""
+
+
+def test_a_disk_too_full_for_the_lock_is_the_operators(folder: Path) -> None:
+    done = run_in_child(LOCK_ON_FULL_DISK, str(folder))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{folder}: File too large\n", "")
+
+
 def test_another_format_version_is_refused_and_left_alone(folder: Path) -> None:
     store = DiskStore(folder)
     with store.write() as writer:
