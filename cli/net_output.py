@@ -7,6 +7,7 @@ from typing import Any, Final
 from cli.output import short_hash
 from node.testnet.control import NodeReport
 from node.testnet.layout import NodeFolder
+from node.testnet.memory import proportional_bytes
 
 LOG_LINES: Final = 5
 """Last lines of a log that are shown when its node is the reason of an error."""
@@ -40,7 +41,7 @@ def status_row(report: NodeReport) -> dict[str, Any]:
         "phase": status.get("phase"),
         "consensus": status.get("consensus"),
         "peers": status.get("peers"),
-        "memory": _megabytes(status.get("memory_bytes")),
+        "memory": None if report.pid is None else _megabytes(proportional_bytes(report.pid)),
     }
 
 
@@ -70,5 +71,5 @@ def last_log_lines(files: NodeFolder) -> list[str]:
         return []
 
 
-def _megabytes(value: Any) -> str | None:
-    return None if value is None else f"{value / 1e6:.0f} MB"
+def _megabytes(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else f"{size_bytes / 1e6:.0f} MB"

@@ -117,6 +117,7 @@ def _run_child(job: Job, pipe: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         _redirect(job.log)
+        _take_name(job.name)
         exit_code = job.main(lambda: _report_ready(pipe))
     except BaseException:
         # The last frame of this process: whatever happened must be in its log.
@@ -132,6 +133,12 @@ def _report_ready(pipe: int) -> None:
     with suppress(BrokenPipeError):
         os.write(pipe, READY)
     os.close(pipe)
+
+
+def _take_name(name: str) -> None:
+    """Let `ps` and `top` tell the daemons apart; the kernel keeps 15 bytes."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name, encoding="utf-8")
 
 
 def _redirect(log: Path) -> None:

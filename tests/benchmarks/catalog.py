@@ -1,9 +1,11 @@
 """All benchmarks by name."""
 
-from tests.benchmarks import pipeline
+from tests.benchmarks import catch_up, pipeline
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
+    Benchmark("sync_blocks_empty", "catch up 1200 empty blocks", catch_up.sync_blocks_empty),
+    Benchmark("sync_blocks_100tx", "catch up 180 full blocks", catch_up.sync_blocks_100tx),
     Benchmark("block_apply", "push blocks of 0..1000 transactions", pipeline.block_apply),
     Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
     Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),
