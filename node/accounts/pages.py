@@ -31,7 +31,6 @@ PAGE_ACCOUNTS: Final = 64
 one node per account would need, and still few records to read for one change."""
 
 FAN_OUT: Final = 16
-MAX_DEPTH: Final = 2 * ADDRESS_BYTES
 MAX_VALUE_BYTES: Final = 0xFFFF
 """What the two length bytes of a record can say."""
 

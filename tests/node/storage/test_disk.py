@@ -102,7 +102,7 @@ def test_a_folder_in_the_place_of_the_data_file_is_the_operators(folder: Path) -
 
 def test_more_address_space_than_there_is_cannot_be_opened(folder: Path) -> None:
     DiskStore(folder).close()
-    with pytest.raises(DataFolderError, match="cannot be opened: .*Cannot allocate memory"):
+    with pytest.raises(DataFolderError, match=r"cannot be opened: .*Cannot allocate memory"):
         DiskStore(folder, map_size=2**60)
     DiskStore(folder).close()
 
