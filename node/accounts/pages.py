@@ -24,7 +24,7 @@ from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from node.crypto.hashes import ZERO_HASH, hash32
-from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address, Hash32
+from protocols.types import HASH_BYTES, Address, Hash32
 
 PAGE_ACCOUNTS: Final = 64
 """Most accounts of a page. One hash call for a page of 15 on average: a tenth of the hashing that

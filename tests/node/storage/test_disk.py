@@ -38,7 +38,7 @@ def fill(folder: Path, count: int = 3000) -> None:
 
 def run_in_child(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_everything_is_there_after_reopening(folder: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_folder_in_use_by_another_process_is_refused(folder: Path) -> None:
         "import sys\nfrom pathlib import Path\nfrom node.storage.disk import DiskStore\n"
         "store = DiskStore(Path(sys.argv[1]))\nprint('open', flush=True)\nsys.stdin.read()\n"
     )
-    with subprocess.Popen(  # noqa: S603 - our own interpreter.
+    with subprocess.Popen(
         [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdout is not None
@@ -350,7 +350,7 @@ def test_a_killed_writer_keeps_what_it_committed_and_nothing_by_halves(folder: P
 
 def write_until_killed(folder: Path, *, first: int, lines: int) -> int:
     """Kill a writing process after some commits; return the last one that it told of."""
-    with subprocess.Popen(  # noqa: S603 - our own interpreter.
+    with subprocess.Popen(
         [sys.executable, "-c", WRITING, str(folder), str(first)], stdout=subprocess.PIPE
     ) as child:
         assert child.stdout is not None
