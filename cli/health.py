@@ -21,9 +21,9 @@ ANSWER_TIMEOUT_S = 5.0
 @output_option
 @timeout_option(0.0, "How long to wait for a node that runs to become ready.")
 def health(output: Output, timeout_s: float, **parameters: Any) -> None:
-    """Tell whether a node is ready, by exit code: 0 ready, 7 not ready, 6 not there.
+    """Tell whether a node is ready, by exit code.
 
-    Ready is a node that agrees with enough peers on the head.
+    0 ready, 7 not ready, 6 not there. Ready is a node that agrees with enough peers on the head.
     """
     deadline = time.monotonic() + timeout_s
     with target_of(parameters).connect(ANSWER_TIMEOUT_S + NEWS_TIMEOUT_S) as client:

@@ -14,18 +14,18 @@ from node.errors import NodeError
 from node.version import VERSION
 
 COMMANDS: Final = {
-    "init": ("cli.init:init", "Make a folder with settings and keys for a new node."),
+    "init": ("cli.init:init", "Make FOLDER with settings, keys and genesis for a new node."),
     "run": ("cli.run:run", "Run a node until SIGINT or SIGTERM."),
     "status": ("cli.status:status", "Show what a node is doing."),
     "health": ("cli.health:health", "Tell whether a node is ready, by exit code."),
     "peers": ("cli.peers:peers", "Show the peers of a node."),
     "block": ("cli.block:block", "Show blocks of a node's chain."),
     "tx": ("cli.tx:tx", "Send transactions."),
-    "rpc": ("cli.rpc:rpc", "Call a method of a node's JSON-RPC interface."),
-    "shutdown": ("cli.shutdown:shutdown", "Stop a node gracefully."),
+    "rpc": ("cli.rpc:rpc", "Call METHOD with PARAMS and print the JSON of its result."),
+    "shutdown": ("cli.shutdown:shutdown", "Stop a node gracefully and wait until it has ended."),
     "keys": ("cli.keys:keys", "Make keys and show what they are known by."),
     "config": ("cli.config:config", "Show and check settings."),
-    "net": ("cli.net:net", "Start and watch a local network of nodes."),
+    "net": ("cli.net:net", "Start, watch and break local networks of real daemons."),
     "completion": ("cli.completion:completion", "Print the completion script of a shell."),
 }
 """Name -> where it is, and the line of `headway --help`."""

@@ -87,7 +87,8 @@ def short_hash(value: Any) -> str | None:
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float | None) for value in values)
+    # A boolean is a word in a table, though Python counts it as a number.
+    return all(type(value) in {int, float, type(None)} for value in values)
 
 
 def _shortened(text: str) -> str:

@@ -17,7 +17,10 @@ from cli.target import target_of, target_options
 @target_options
 @timeout_option(30.0, "Longest wait for the answer.")
 def rpc(method: str, params: str, timeout_s: float, *, as_admin: bool, **parameters: Any) -> None:
-    """Call METHOD with PARAMS, a JSON array or object, and print the JSON of its result."""
+    """Call METHOD with PARAMS and print the JSON of its result.
+
+    PARAMS is a JSON array or object, by position or by name.
+    """
     try:
         content = json.loads(params)
     except ValueError as error:
