@@ -130,8 +130,8 @@ async def _follow(make: Callable[[], Node], height: int) -> float:
     node = make()
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
-        while not node.peers:
-            await trio.sleep(LOOK_S)  # noqa: ASYNC110 - nothing tells of a peer this soon.
+        while not node.peers:  # noqa: ASYNC110 - nothing tells of a peer this soon.
+            await trio.sleep(LOOK_S)
         start, sequence = trio.current_time(), 0
         while node.chain.head.number < height:
             sequence = (await node.status_after(sequence, TIMEOUT_S))["sequence"]
