@@ -195,6 +195,10 @@ def fin_frame(stream_id: int) -> bytes:
     return encode_header(Kind.WINDOW_UPDATE, Flag.FIN, stream_id, 0)
 
 
+def credit_frame(stream_id: int) -> bytes:
+    return encode_header(Kind.WINDOW_UPDATE, Flag.NONE, stream_id, 2**30)
+
+
 def reset_frame(stream_id: int) -> bytes:
     return encode_header(Kind.WINDOW_UPDATE, Flag.RST, stream_id, 0)
 

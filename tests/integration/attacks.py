@@ -19,6 +19,7 @@ from tests.integration.attacker import (
     GARBAGE,
     Attacker,
     Target,
+    credit_frame,
     data_frames,
     reset_frame,
     tcp_until_hung_up,
@@ -168,7 +169,7 @@ async def reads_nothing(target: Target) -> None:  # hung, close() too
     async with await Attacker.join(target) as attacker:
         for _ in range(8):
             stream_id = await attacker.start(target.protocol(RequestProtocol.BLOCK), b"\x01?")
-            await attacker.send(encode_header(Kind.WINDOW_UPDATE, 0, stream_id, 2**30))
+            await attacker.send(credit_frame(stream_id))
             await attacker.send(encode_header(Kind.WINDOW_UPDATE, Flag.FIN, stream_id, 0))
         await write_until_cut_off(attacker, encode_header(Kind.WINDOW_UPDATE, 0, 99, 0))
 

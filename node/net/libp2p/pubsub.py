@@ -77,6 +77,16 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         for queue in self.peer_queues.values():
             queue.push(self.get_hello_packet())
 
+    def get_hello_packet(self) -> rpc_pb2.RPC:
+        """Return our subscriptions, without the signed record.
+
+        The first one is not written by `write_msg` (935), and stock peers discard an RPC with an
+        empty record.
+        """
+        packet: rpc_pb2.RPC = super().get_hello_packet()
+        packet.ClearField("senderRecord")
+        return packet
+
     async def relay(self, forwarder: ID, message: rpc_pb2.Message) -> None:
         """Pass an accepted message on to the mesh."""
         await self.router.publish(forwarder, message)

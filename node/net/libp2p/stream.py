@@ -155,14 +155,12 @@ class Stream:
         self._forget_if_gone()
 
     def on_lost(self, reason: StreamResetError | ConnectionLostError) -> None:
-        """Take an RST of the peer, or the end of the connection.
+        """Take an RST, or the end of the connection.
 
-        What came before a FIN is whole and can still be read.
+        What came before can still be read: it may say why.
         """
         if self._lost is None:
             self._lost = reason
-        if not self._has_ended_there:
-            self._buffer.clear()
         _wake(self._reader)
         _wake(self._writer)
         self._owner.forget(self._id)
