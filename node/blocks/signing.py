@@ -1,7 +1,8 @@
 """What validators sign, apart from header and transaction hashes.
 
 Each message is msgpack and starts with a name of its own, so no signature can be taken for one of
-another kind, network, height or round. None is 32 bytes long, so none can be a hash.
+another kind, network, height or round. Voting keys sign nothing else. Signing keys sign the 32
+bytes of hashes too; a proposal message is always longer, so it can never be one.
 """
 
 from protocols.codec import pack
