@@ -36,10 +36,6 @@ from protocols.types import BLS_SIGNATURE_BYTES, ED25519_SIGNATURE_BYTES, Hash32
 BeforeCommit: TypeAlias = Callable[[int, PushResult], None]
 """Called with position and result of each block that was looked at, before the commit."""
 
-STORE_FORMAT: Final = b"\x01"
-"""Layout of the tables. A store with another one is refused, not guessed at."""
-
-_FORMAT_KEY: Final = b"format"
 _GENESIS_KEY: Final = b"genesis"
 _KEEPS_KEY: Final = b"keeps"
 _HEAD_KEY: Final = b"head"
@@ -75,8 +71,8 @@ class Chain(ChainReader):
         """Start from what is stored, or from the genesis block in an empty store.
 
         Raises:
-            DataFolderError: The store is of another network or format, keeps something else, or
-                lacks blocks that it must have.
+            DataFolderError: The store is of another network, keeps something else, or lacks blocks
+                that it must have.
         """
         settings = ChainSettings(
             policy=genesis.policy,
@@ -226,15 +222,12 @@ def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:
         assert root == block.header.state_root
     save_block(writer, block if settings.needs_bodies else block.without_body())
     set_main(writer, block)
-    writer.put(Table.META, _FORMAT_KEY, STORE_FORMAT)
     writer.put(Table.META, _GENESIS_KEY, block.hash)
     writer.put(Table.META, _KEEPS_KEY, _keeps(settings))
     writer.put(Table.META, _HEAD_KEY, block.hash)
 
 
 def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHead:
-    if reader.get(Table.META, _FORMAT_KEY) != STORE_FORMAT:
-        raise DataFolderError("the store has a format of another version")
     stored = reader.get(Table.META, _GENESIS_KEY)
     if stored != genesis.hash:
         found = "nothing" if stored is None else stored.hex()[:16]

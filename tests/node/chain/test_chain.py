@@ -74,7 +74,6 @@ def test_store_of_another_profile_is_refused(flags: tuple[bool, bool]) -> None:
 @pytest.mark.parametrize(
     ("table", "key"),
     [
-        (Table.META, b"format"),
         (Table.META, b"head"),
         (Table.MAIN_CHAIN, (5).to_bytes(4, "big")),
         (Table.HEADERS, "head"),
