@@ -53,7 +53,7 @@ class JsonFields:
     def text(self, name: str, *, maximum: int) -> str:
         """Take a printable string of 1..`maximum` characters."""
         value = self._take(name)
-        if not isinstance(value, str) or not 1 <= len(value) <= maximum or not value.isprintable():
+        if not isinstance(value, str) or not is_text(value, maximum=maximum):
             self.refuse(name, f"not a string of 1..{maximum} printable characters")
         return value
 
@@ -101,6 +101,11 @@ def decode_hex(text: str, length: int) -> bytes | None:
     if len(text) != 2 * length or not set(text) <= set("0123456789abcdef"):
         return None
     return bytes.fromhex(text)
+
+
+def is_text(text: str, *, maximum: int) -> bool:
+    """Tell whether a string has 1..`maximum` characters, all of which can be seen."""
+    return 1 <= len(text) <= maximum and text.isprintable()
 
 
 def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from node.crypto.ed25519 import SigningKey, is_public_key
 from node.crypto.hashes import ZERO_HASH, hash32
 from node.crypto.seeds import entropy
 from node.errors import ConfigError
-from node.json_file import JsonFields, decode_hex
+from node.json_file import JsonFields, decode_hex, is_text
 from node.keys import NodeKeys
 from node.policy import Policy
 from protocols.codec import Value, pack
@@ -102,12 +102,26 @@ class Genesis:
         """Refuse what can be seen without a signature check."""
         if not 0 <= self.network <= 0xFF:
             raise ConfigError(f"network: not in 0..255: {self.network}")
+        if not is_text(self.name, maximum=MAX_NAME_CHARACTERS):
+            raise ConfigError(
+                f"name: not a string of 1..{MAX_NAME_CHARACTERS} printable characters"
+            )
+        if not 0 <= self.timestamp <= MAX_TIMESTAMP_MS:
+            raise ConfigError(f"timestamp: not in 0..{MAX_TIMESTAMP_MS}: {self.timestamp}")
         if vrf.proof_to_hash(self.seed) is None:
             raise ConfigError("seed: not a VRF proof")
+        self._check_candidates()
+        self._check_accounts()
+
+    def _check_candidates(self) -> None:
         if not 1 <= len(self.stakes) <= MAX_CANDIDATES:
             raise ConfigError(f"candidates: not 1..{MAX_CANDIDATES} of them: {len(self.stakes)}")
         _refuse_repetition("signing_key", (each.signing_key for each in self.candidates))
         _refuse_repetition("voting_key", (each.voting_key for each in self.candidates))
+
+    def _check_accounts(self) -> None:
+        if min(self.accounts.values(), default=1) < 1:
+            raise ConfigError("accounts: one without coins")
         if sum(self.accounts.values()) > MAX_COINS:
             raise ConfigError(f"accounts: more than {MAX_COINS} coins together")
 
