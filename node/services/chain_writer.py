@@ -41,7 +41,8 @@ class ChainWriter:
 
         Subscribers get the events of one push after those of the one before it. While one of them
         has its buffer full this waits, so whoever pushes must not be the task that reads events.
-        Cancel-safe: what has begun in the thread ends first, then the cancellation counts.
+        A cancelled push ends first if it has begun in the thread; its events go to those that have
+        room for them, and who has none misses the rest.
 
         Args:
             blocks: Ascending.
@@ -75,9 +76,17 @@ class ChainWriter:
     async def _publish(self, event: ChainEvent) -> None:
         for sender in tuple(self._subscribers):
             try:
-                await sender.send(event)
+                await _send(sender, event)
             except trio.BrokenResourceError:
                 self._subscribers.remove(sender)
+
+
+async def _send(sender: trio.MemorySendChannel[ChainEvent], event: ChainEvent) -> None:
+    try:
+        # `send` would refuse in a cancelled task, although the event has happened.
+        sender.send_nowait(event)
+    except trio.WouldBlock:
+        await sender.send(event)
 
 
 def _call_in_trio(before_commit: BeforeCommit, index: int, result: PushResult) -> None:

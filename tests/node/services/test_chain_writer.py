@@ -176,12 +176,20 @@ async def test_a_subscriber_that_is_gone_is_forgotten() -> None:
 
 
 async def test_a_cancelled_push_in_a_thread_ends_first() -> None:
+    """The blocks are there afterwards, so verdicts are still given and events still sent."""
     builder = ChainBuilder()
     chain = open_chain(builder.genesis)
     writer = ChainWriter(chain, in_thread=True)
-    blocks = builder.extend(1)
+    events = writer.subscribe()
+    blocks = builder.extend(3)
+    seen: list[int] = []
+
+    def cancel(index: int, _: PushResult) -> None:
+        seen.append(index)
+        scope.cancel()
 
     with trio.CancelScope() as scope:
-        await writer.push(blocks, before_commit=lambda _, __: scope.cancel())
-    assert scope.cancel_called
-    assert chain.head.number == 1
+        await writer.push(blocks, before_commit=cancel)
+    assert seen == [0, 1, 2]
+    assert chain.head.number == 3
+    assert [events.receive_nowait() for _ in range(3)] == [Extended(block.hash) for block in blocks]
