@@ -73,6 +73,8 @@ class Attacker:
     channel: SecureChannel
     identity: Identity
     next_id: int = 1
+    offered: list[int] = field(default_factory=list)
+    """Streams that the target has opened."""
     _parser: FrameParser = field(default_factory=FrameParser)
     _frames: list[Frame] = field(default_factory=list)
 
@@ -162,7 +164,10 @@ class Attacker:
         """Return the next frame that comes. Ends with ConnectionLostError."""
         while not self._frames:
             self._frames += self._parser.feed(await self.channel.read_some())
-        return self._frames.pop(0)
+        frame = self._frames.pop(0)
+        if frame.kind is Kind.WINDOW_UPDATE and frame.flags & Flag.SYN:
+            self.offered.append(frame.stream_id)
+        return frame
 
     async def until_hung_up(self) -> None:
         """Read until the target closes the connection."""
