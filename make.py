@@ -313,15 +313,11 @@ def task_setup(_: argparse.Namespace, __: list[str]) -> int:
 
 
 def task_net(_: argparse.Namespace, rest: list[str]) -> int:
-    """Start a network of eight nodes, wait for height 3, and show it. Options go to `net up`."""
+    """Start a network of eight nodes, wait for height 3, and show it. Options go to net up."""
     setup(dev=False)
     headway = ["headway", *NET_ARGUMENTS, *rest]
     print(f"$ {shlex.join(headway)}", flush=True)
-    code = run_tool(headway)
-    if code == 0 and "--dry-run" not in rest:
-        print("$ headway net status", flush=True)
-        code = run_tool(["headway", "net", "status"])
-    return code
+    return run_tool(headway)
 
 
 def task_test(_: argparse.Namespace, rest: list[str]) -> int:
