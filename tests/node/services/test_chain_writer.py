@@ -142,6 +142,7 @@ async def test_a_full_subscriber_holds_pushes_back_and_loses_nothing(
         while not done.is_set():
             with trio.move_on_after(1):
                 await slow.receive()
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     # Each block, and each fourth one once more for its batch, and each twelfth for its epoch.
     assert len(received) == EVENTS_BUFFERED + EVENTS_BUFFERED // 4 + EVENTS_BUFFERED // 12
