@@ -31,8 +31,8 @@ ACCEPTED_FOR_CONSENSUS: Final = 5
 POLL_AFTER_S: Final = 5.0
 """Silence after which the live peers are asked for their heads."""
 
-POLL_TIMEOUT_S: Final = 10.0
-"""As every request: after it, a head poll goes without the peers that did not answer."""
+TIMEOUT_S: Final = 10.0
+"""As of every request: after it, a poll goes without the peers that did not answer."""
 
 KNOWN_PER_UNKNOWN: Final = 2
 """A poll agrees when at least two thirds of the heads are known to us."""
@@ -51,6 +51,14 @@ class _Poll:
     def agrees(self) -> bool:
         """Whether enough of the heads were known. Of no peers at all, nothing is unknown."""
         return self.known >= KNOWN_PER_UNKNOWN * self.unknown and bool(self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A head that is being fetched."""
+
+    ticket: TicketId
+    deadline: float
 
 
 ConsensusEffect: TypeAlias = SendRequest | CancelRequest | Emit
@@ -75,13 +83,15 @@ class Consensus:
         self._accepted = 0
         self._poll: _Poll | None = None
         self._poll_at: float | None = None
-        self._fetching: dict[Hash32, TicketId] = {}
+        self._fetching: dict[Hash32, _Fetch] = {}
         self._next_number = 0
         self.is_established = False
 
     def next_deadline(self) -> float | None:
-        """Return when a poll is due or over, or None while there is nobody to poll."""
-        return self._poll_at if self._poll is None else self._poll.deadline
+        """Return when a poll is due or over or a fetch is late, or None."""
+        poll_time = self._poll_at if self._poll is None else self._poll.deadline
+        times = [fetch.deadline for fetch in self._fetching.values()]
+        return min(times if poll_time is None else [*times, poll_time], default=None)
 
     def add_peer(self, peer: PeerId, now: float) -> None:
         """A peer is live. With the first that are enough, a poll is due at once.
@@ -127,8 +137,13 @@ class Consensus:
         if not self.is_established and self._peers and self._has_enough:
             self._poll_at = now
 
-    def answered(self, answer: Answer) -> list[ConsensusEffect]:
-        """Take the answer to a head request or to the fetch of an unknown head."""
+    def answered(self, answer: Answer, now: float) -> list[ConsensusEffect]:
+        """Take the answer to a head request or to the fetch of an unknown head.
+
+        Args:
+            answer: To a request of ours; a late one changes nothing.
+            now: Monotonic clock, seconds.
+        """
         if answer.id.asker is Asker.POLL_BLOCK:
             self.fetched(answer.id)
             return []
@@ -142,24 +157,31 @@ class Consensus:
             poll.known += 1
             return []
         poll.unknown += 1
-        return self.learnt_head(answer.head, peer)
+        return self.learnt_head(answer.head, peer, now)
 
     def polled(self, ticket: TicketId) -> PeerId | None:
         """Return the peer whose head is being asked for with this ticket."""
         return None if self._poll is None else self._poll.asked.get(ticket)
 
-    def learnt_head(self, head: HeadResponse, peer: PeerId) -> list[ConsensusEffect]:
-        """Fetch a head that we do not know, unless it is being fetched."""
+    def learnt_head(self, head: HeadResponse, peer: PeerId, now: float) -> list[ConsensusEffect]:
+        """Fetch a head that we do not know, unless it is being fetched.
+
+        Args:
+            head: What a peer says of its chain.
+            peer: The one that has it.
+            now: Monotonic clock, seconds.
+        """
         if self._chain.contains(head.hash) or head.hash in self._fetching:
             return []
         ticket = self._ticket(Asker.POLL_BLOCK)
-        self._fetching[head.hash] = ticket
+        self._fetching[head.hash] = _Fetch(ticket, now + TIMEOUT_S)
         request = BlockRequest(hash=head.hash, with_body=self._include_body)
         return [SendRequest(ticket, peer, request)]
 
     def fetched(self, ticket: TicketId) -> None:
         """The fetch of a head is over, well or badly."""
-        self._fetching = {key: held for key, held in self._fetching.items() if held != ticket}
+        kept = {key: fetch for key, fetch in self._fetching.items() if fetch.ticket != ticket}
+        self._fetching = kept
 
     def step(self, now: float, *, is_complete: bool) -> list[ConsensusEffect]:
         """End and start polls, and say so when consensus is there.
@@ -169,6 +191,9 @@ class Consensus:
             is_complete: Whether the state is complete: no macro sync is under way.
         """
         effects, agrees = self._end_poll(now)
+        for fetch in [each for each in self._fetching.values() if each.deadline <= now]:
+            self.fetched(fetch.ticket)
+            effects.append(CancelRequest(fetch.ticket))
         # The first node of a network has nobody to ask, and nothing to wait for.
         is_alone = self._min_peers == 0 and not self._peers
         has_news = self._accepted >= ACCEPTED_FOR_CONSENSUS
@@ -198,7 +223,7 @@ class Consensus:
         if self._poll is not None or self._poll_at is None or self._poll_at > now:
             return []
         self._poll_at = now + POLL_AFTER_S
-        self._poll = _Poll(now + POLL_TIMEOUT_S)
+        self._poll = _Poll(now + TIMEOUT_S)
         effects: list[ConsensusEffect] = []
         for peer in self._peers:
             ticket = self._ticket(Asker.POLL_HEAD)

@@ -231,7 +231,7 @@ class Syncer:
 
     def _on_poll_answer(self, answer: Answer, now: float) -> list[Effect]:
         peer = self._consensus.polled(answer.id)
-        effects: list[Effect] = [*self._consensus.answered(answer)]
+        effects: list[Effect] = [*self._consensus.answered(answer, now)]
         if isinstance(answer, HeadArrived) and peer in self._live.peers:
             effects += self._look_at_head(peer, answer.head, now)
         return effects
@@ -276,7 +276,7 @@ class Syncer:
         self._lists.move(peer, PeerList.LIVE, now)
         self._live.add_peer(peer)
         self._consensus.add_peer(peer, now)
-        return [] if head is None else [*self._consensus.learnt_head(head, peer)]
+        return [] if head is None else [*self._consensus.learnt_head(head, peer, now)]
 
     def _note_gap(self, peer: PeerId, number: Height, now: float) -> None:
         gap = gap_of(self._chain, self._config, number)

@@ -308,6 +308,13 @@ class SyncHarness:
         for result in self.chain.push(blocks):
             assert isinstance(result, Pushed), result
 
+    def push_beside(self, block: Block) -> None:
+        """Let a validator of this node push a block, and tell the machine what happened."""
+        (result,) = self.chain.push([block])
+        assert isinstance(result, Pushed), result
+        for event in result.events:
+            self.feed(ChainChanged(event))
+
     # Looking.
 
     @property

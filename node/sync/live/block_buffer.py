@@ -60,6 +60,16 @@ class Entry:
         return tuple(message for copy in self.copies for message in copy.messages)
 
 
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """What had no room."""
+
+    messages: tuple[MessageId, ...]
+    """Their announcements, to be ignored."""
+    blocks: tuple[Hash32, ...] = ()
+    """Entries that were thrown out whole."""
+
+
 class BlockBuffer:
     """Holds entries by hash, finds children and gaps, and throws out what is over a bound."""
 
@@ -92,30 +102,30 @@ class BlockBuffer:
         """Tell whether a block with this parent is buffered."""
         return parent in self._children
 
-    def add(self, copy: SourcedBlock, *, head: Height) -> list[MessageId]:
+    def add(self, copy: SourcedBlock, *, head: Height) -> Overflow:
         """Keep a block, or throw it or others out.
 
         Args:
             copy: What came.
             head: Height of our head: what is furthest from it goes first.
-
-        Returns:
-            The messages of what is not kept.
         """
         entry = self._entries.get(copy.block.hash)
         if entry is not None and (merged := self._merge(entry, copy)) is not None:
             return merged
         if not self._has_room(entry, copy):
-            return list(copy.messages)
+            return Overflow(copy.messages)
         if entry is None:
             entry = self._entries[copy.block.hash] = Entry()
             self._children.setdefault(copy.block.parent_hash, []).append(copy.block.hash)
         entry.copies.append(copy)
         self._count(copy, 1)
-        dropped: list[MessageId] = []
+        messages: list[MessageId] = []
+        blocks: list[Hash32] = []
         while self._is_over():
-            dropped += self._evict(head)
-        return dropped
+            evicted = self._evict(head)
+            messages += evicted.messages
+            blocks += evicted.blocks
+        return Overflow(tuple(messages), tuple(blocks))
 
     def pop(self, block: Hash32) -> Entry | None:
         """Take an entry out."""
@@ -151,20 +161,20 @@ class BlockBuffer:
             block = entry.block
         return block.parent_hash
 
-    def _merge(self, entry: Entry, copy: SourcedBlock) -> list[MessageId] | None:
+    def _merge(self, entry: Entry, copy: SourcedBlock) -> Overflow | None:
         """Add the messages of an equal copy to it; None if there is no equal copy."""
         for index, known in enumerate(entry.copies):
             if known.block.justification != copy.block.justification:
                 continue
             if len(entry.messages) + len(copy.messages) > self._config.messages_per_block:
-                return list(copy.messages)
+                return Overflow(copy.messages)
             self._count(known, -1)
             merged = replace(
                 known, headers=known.headers + copy.headers, bodies=known.bodies + copy.bodies
             )
             entry.copies[index] = merged
             self._count(merged, 1)
-            return []
+            return Overflow(())
         return None
 
     def _has_room(self, entry: Entry | None, copy: SourcedBlock) -> bool:
@@ -183,7 +193,7 @@ class BlockBuffer:
         too_many = self._copies_by_peer.total() > self._config.buffer_max
         return too_many or self.size_bytes > self._config.buffer_max_bytes
 
-    def _evict(self, head: Height) -> list[MessageId]:
+    def _evict(self, head: Height) -> Overflow:
         """Drop the copy that is furthest from the head, of the peer that has the most."""
         # Ties go to the first peer counted, so equal runs evict alike.
         peer = max(self._copies_by_peer, key=self._copies_by_peer.__getitem__)
@@ -191,11 +201,11 @@ class BlockBuffer:
         entry = max(owned, key=lambda each: abs(each.block.number - head))
         copy = next(copy for copy in reversed(entry.copies) if copy.peer == peer)
         if len(entry.copies) == 1:
-            self.pop(entry.block.hash)
-        else:
-            entry.copies.remove(copy)
-            self._count(copy, -1)
-        return list(copy.messages)
+            self.pop(copy.block.hash)
+            return Overflow(copy.messages, (copy.block.hash,))
+        entry.copies.remove(copy)
+        self._count(copy, -1)
+        return Overflow(copy.messages)
 
     def _count(self, copy: SourcedBlock, sign: int) -> None:
         self.size_bytes += sign * copy.size_bytes

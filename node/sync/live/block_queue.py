@@ -210,7 +210,6 @@ class BlockQueue:
 
     def finish(self, push: Push, results: tuple[PushResult, ...]) -> list[QueueOutput]:
         """Take the results of a push: fewer than blocks if the last of them is a failure."""
-        outputs: list[QueueOutput] = list(self._prune())
         received: list[Hash32] = []
         settled: list[QueueOutput] = []
         buffered = self.buffered
@@ -221,18 +220,26 @@ class BlockQueue:
                 settled += self._settle(block.hash, verdict_of(result))
             else:
                 settled += self._fail(push, block, result)
-        return outputs + _events(push.kind, received, buffered) + settled
+        return _events(push.kind, received, buffered) + settled + self._prune()
 
     def chain_changed(self, event: ChainEvent) -> list[QueueOutput]:
         """Follow what somebody else has pushed. Our own pushes go through `finish`."""
         match event:
             case Extended(block) | Stored(block):
-                outputs = self._adopt([block])
+                outputs = self.adopt([block])
             case Rebranched(_, adopted):
-                outputs = self._adopt(adopted)
+                outputs = self.adopt(adopted)
             case Finalized() | EpochFinalized() | EquivocationFound():
                 outputs = []
         return outputs + self._prune()
+
+    def adopt(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
+        """Go on from blocks that have been stored by somebody else."""
+        outputs: list[QueueOutput] = []
+        for block in blocks:
+            if block not in self._pushing:
+                outputs += self._settle(block, self._verdict_of_stored(block))
+        return outputs
 
     def abandon(self, target: Hash32) -> list[QueueOutput]:
         """Give up on a missing block: everything that waits for it goes, and nobody is blamed."""
@@ -281,15 +288,20 @@ class BlockQueue:
         return []
 
     def _keep(self, copy: SourcedBlock) -> list[QueueOutput]:
-        block = copy.block
-        dropped = self._buffer.add(copy, head=self._chain.head.number)
-        outputs: list[QueueOutput] = _resolve(dropped, Verdict.IGNORE)
-        if block.hash not in self._buffer:
-            return outputs
-        target = self._buffer.earliest_missing(block)
+        overflow = self._buffer.add(copy, head=self._chain.head.number)
+        outputs: list[QueueOutput] = _resolve(overflow.messages, Verdict.IGNORE)
+        if copy.block.hash in self._buffer:
+            outputs += self._find(self._buffer.earliest_missing(copy.block), copy.peer)
+        # What stood on a block that had to go still waits for it.
+        for block in overflow.blocks:
+            if self._buffer.has_child_of(block):
+                outputs += self._find(block, copy.peer)
+        return outputs
+
+    def _find(self, target: Hash32, first_peer: PeerId) -> list[QueueOutput]:
         if target in self._pushing or self._is_requested(target):
-            return outputs
-        return [*outputs, FindMissing(target, copy.peer)]
+            return []
+        return [FindMissing(target, first_peer)]
 
     def _start(self, kind: PushKind, copies: list[SourcedBlock]) -> Push:
         """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""
@@ -363,25 +375,26 @@ class BlockQueue:
         late = [] if pushing is None else pushing.late
         return late + ([] if entry is None else entry.copies)
 
-    def _adopt(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
-        outputs: list[QueueOutput] = []
-        for block in blocks:
-            if block not in self._pushing:
-                outputs += self._settle(block, self._verdict_of_stored(block))
-        return outputs
-
     def _prune(self) -> list[QueueOutput]:
         """Drop what a new macro block has closed."""
         macro = self._chain.macro_head
         if macro.number == self._pruned_to:
             return []
         self._pruned_to = macro.number
-        closed = [
-            block
-            for block in self._buffer.up_to(macro.number + 1)
-            if block.number <= macro.number or block.parent_hash != macro.hash
-        ]
-        return self._drop(block.hash for block in closed)
+        outputs: list[QueueOutput] = []
+        for block in self._buffer.up_to(macro.number + 1):
+            if self._is_on_closed_branch(block):
+                outputs += self._drop([block.hash, *self._buffer.descendants(block.hash)])
+        return outputs
+
+    def _is_on_closed_branch(self, block: Block) -> bool:
+        """Tell whether a buffered block at the last macro block's height or beside it is dead.
+
+        What is stored or being pushed is about to be settled with its descendants.
+        """
+        is_child = block.parent_hash == self._chain.macro_head.hash
+        is_coming = block.hash in self._pushing or self._chain.contains(block.hash)
+        return not is_child and not is_coming
 
     def _drop(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
         return self._remove(blocks, Verdict.IGNORE)

@@ -328,7 +328,9 @@ class LiveSyncer:
         for target in self._requests.overrun():
             effects += self._sort(self._queue.abandon(target))
         for target in self._requests.targets:
-            if not self._queue.is_needed(target) or self._chain.contains(target):
+            if self._chain.contains(target):
+                effects += self._sort(self._queue.adopt([target]))
+            if not self._queue.is_needed(target):
                 effects += self._report(self._requests.drop(target))
         return effects
 

@@ -1,4 +1,4 @@
-"""What the design says beside its numbered behaviours: bad blocks, forged copies, forks, the future."""
+"""Beside the numbered behaviours: bad blocks, forged copies, forks, blocks from the future."""
 
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
