@@ -1,6 +1,7 @@
 """`headway run`. Importing this imports libp2p: nothing but a running node needs it."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from node.config import NodeConfig, load_settings
 from node.daemon import run_daemon
 from node.errors import NodeError
 from node.log import configure_logging
+from node.net.libp2p.logs import quiet_libraries
 
 
 @click.command()
@@ -54,7 +56,8 @@ def run_from_file(file: Path, ready: Callable[[], None]) -> int:
 
 
 def _run(config: NodeConfig, ready: Callable[[], None]) -> int:
-    configure_logging(level=config.log.level, format_=config.log.format)
+    handler = configure_logging(level=config.log.level, format_=config.log.format)
+    quiet_libraries(handler, time.monotonic)
     return run_daemon(config, ready)
 
 

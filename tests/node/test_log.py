@@ -57,7 +57,7 @@ def test_json_has_the_whole_hash() -> None:
 @pytest.mark.parametrize("format_", ["text", "json"])
 def test_a_library_cannot_break_a_line(format_: str) -> None:
     stream = _configure(format_=format_)
-    logging.getLogger("libp2p.test").warning("bad %s", "x\n2026 info forged")
+    logging.getLogger("library.test").warning("bad %s", "x\n2026 info forged")
     assert stream.getvalue().count("\n") == 1
     assert "forged" in stream.getvalue()
 
