@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 import trio
 
-from protocols.rate_limit import RateLimit, TokenBucket
+from protocols.rate_limit import RateLimit, RateLimiter, TokenBucket
 
 LINES: Final = RateLimit(capacity=10, refill_s=60.0)
 """Per kind of line: enough to see what goes on, little enough to read."""
@@ -71,21 +71,13 @@ class FloodFilter(logging.Filter):
         """
         super().__init__()
         self._clock = clock
-        self._buckets: dict[tuple[str, str], TokenBucket] = {}
+        self._limiter = RateLimiter[tuple[str, str]](LINES, max_keys=MAX_KINDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line passes. Safe with any arguments: they are not looked at."""
         now = self._clock()
-        logger_key = (record.name, "")
-        return self._take((record.name, str(record.msg)), now) and self._take(logger_key, now)
-
-    def _take(self, key: tuple[str, str], now: float) -> bool:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) >= MAX_KINDS:
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[key] = TokenBucket(LINES, now)
-        return bucket.take(now)
+        kind, whole = (record.name, str(record.msg)), (record.name, "")
+        return self._limiter.take(kind, now) and self._limiter.take(whole, now)
 
 
 def quiet_libraries(handler: logging.Handler, clock: Callable[[], float]) -> None:
