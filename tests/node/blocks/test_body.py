@@ -22,6 +22,9 @@ from tests.node.blocks.fields import unpacked
 
 PROOF = equivocation_proof(keys(0))
 TRANSACTION = transaction()
+MACROS = [macro_header(timestamp=timestamp) for timestamp in range(200)]
+LOW_MACRO = min(MACROS, key=lambda header: header.hash)
+HIGH_MACRO = max(MACROS, key=lambda header: header.hash)
 MICRO = MicroBody((PROOF,), (TRANSACTION, transaction(nonce=1)))
 MACRO = MacroBody((Reward(Address(bytes(20)), 7), Reward(Address(bytes([1] * 20)), MAX_COINS)))
 
@@ -66,7 +69,8 @@ WRONG: dict[str, Value] = {
     "no list of transactions": [0, [], None],
     "proof without a signature": [0, [[PROOF.header1.encoded]], []],
     "proof with a short signature": [0, [_proof(signature1=bytes(63))], []],
-    "proof with a macro header": [0, [_proof(header1=macro_header().encoded)], []],
+    "proof with a macro header first": [0, [_proof(header1=LOW_MACRO.encoded)], []],
+    "proof with a macro header last": [0, [_proof(header2=HIGH_MACRO.encoded)], []],
     "proof of one header": [0, [_proof(header2=PROOF.header1.encoded)], []],
     "proof in the other order": [
         0,
@@ -80,6 +84,10 @@ WRONG: dict[str, Value] = {
     "reward of three fields": [1, [[bytes(20), 1, 1]]],
     "too many rewards": [1, [[bytes(20), 1]] * 513],
 }
+
+
+def test_the_macro_headers_are_wrong_for_nothing_but_their_type() -> None:
+    assert LOW_MACRO.hash < PROOF.header1.hash < PROOF.header2.hash < HIGH_MACRO.hash
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)

@@ -77,6 +77,13 @@ def test_the_expectation_is_the_share() -> None:
     assert 150 < won[pool[1].signing_key] < 250
 
 
+def test_a_point_on_a_border_belongs_to_the_next_candidate() -> None:
+    pool = [candidate(0, stake=1), candidate(1, stake=1)]
+    draws = [draw_validators(pool, hash32(draw.to_bytes(4, "big")), 1) for draw in range(400)]
+    won = Counter(drawn.members[0].signing_key for drawn in draws)
+    assert all(150 < won[each.signing_key] < 250 for each in pool)
+
+
 def test_a_draw_that_others_can_repeat() -> None:
     drawn = draw_validators([candidate(index, stake=index + 1) for index in range(4)], ENTROPY, 12)
     assert [(member.signing_key.hex()[:4], member.slots) for member in drawn.members] == [

@@ -49,6 +49,21 @@ def test_bytes_that_are_cut_short_are_refused(cut: int) -> None:
     assert not ed25519.verify(KEY.public_key, MESSAGE, KEY.sign(MESSAGE)[:cut])
 
 
+def test_bytes_that_are_too_long_are_refused() -> None:
+    signature = KEY.sign(MESSAGE)
+    assert not ed25519.verify(KEY.public_key + b"\x00", MESSAGE, signature)
+    assert not ed25519.verify(KEY.public_key, MESSAGE[1:], signature + MESSAGE[:1])
+    assert not ed25519.verify(KEY.public_key, signature[-1:] + MESSAGE, signature[:-1])
+
+
+def test_a_key_is_not_completed_by_what_lies_behind_it_in_memory() -> None:
+    """Behind the bytes of a Python object lies a zero, with which this key would be whole."""
+    candidates = (SigningKey(seed.to_bytes(32, "big")) for seed in range(10_000))
+    key = next(key for key in candidates if key.public_key.endswith(b"\x00"))
+    assert ed25519.verify(key.public_key, MESSAGE, key.sign(MESSAGE))
+    assert not ed25519.verify(key.public_key[:-1], MESSAGE, key.sign(MESSAGE))
+
+
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_seed_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match=f"32 bytes: {length}"):
