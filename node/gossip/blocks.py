@@ -1,5 +1,6 @@
 """Reading and judging announced blocks: what the topics `headers` and `bodies` carry."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from node.blocks.body import Body, MacroBody, MicroBody, decode_body
@@ -32,6 +33,23 @@ _FORGEABLE: Final = frozenset(
     }
 )
 """Errors in what the hash does not cover: anybody can make such a copy of a good block."""
+
+_ONLY_WITH_BODY: Final = frozenset(
+    {
+        BlockError.TOO_LARGE,
+        BlockError.MISSING_BODY,
+        BlockError.WRONG_BODY_ROOT,
+        BlockError.DUPLICATE_TRANSACTION,
+        BlockError.INVALID_TRANSACTION,
+        BlockError.INVALID_EQUIVOCATION_PROOF,
+        BlockError.WRONG_REWARDS,
+        BlockError.INSUFFICIENT_FUNDS,
+        BlockError.WRONG_DIFF_ROOT,
+        BlockError.WRONG_STATE_ROOT,
+        BlockError.WRONG_HISTORY_ROOT,
+    }
+)
+"""Errors that nobody sees who has only the header."""
 
 
 def read_header(payload: bytes) -> tuple[Header, Justification]:
@@ -91,26 +109,34 @@ def check_body(header: Header, body: Body, policy: Policy) -> BlockError | None:
     return None
 
 
-def verdict_of(result: PushResult) -> Verdict:
-    """Return what the headers that announced a block get, now that it has been pushed."""
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the two messages get that announce one block."""
+
+    header: Verdict
+    body: Verdict
+
+
+def verdicts_of(result: PushResult) -> Verdicts:
+    """Return the verdicts on a block that has been pushed.
+
+    A bad block is rejected once, by the message that its fault is in. A header whose fault shows
+    only with the body or the state has been relayed in good faith by nodes that keep neither; and
+    a body is what its header says, whatever is wrong with the header or its signature.
+    """
     match result:
         case Pushed(PushOutcome.EXTENDED | PushOutcome.REBRANCHED | PushOutcome.KNOWN):
-            return Verdict.ACCEPT
-        case Pushed():
-            return Verdict.IGNORE
-        case InvalidBlock() | InvalidFork():
-            return Verdict.REJECT if is_fault(result) else Verdict.IGNORE
-        case Orphan():
-            # Its parent was deleted between two looks of ours: nobody is to blame.
-            return Verdict.IGNORE
+            return Verdicts(Verdict.ACCEPT, Verdict.ACCEPT)
+        case InvalidBlock(error) if error in _ONLY_WITH_BODY:
+            return Verdicts(Verdict.IGNORE, Verdict.REJECT)
+        case InvalidBlock() | InvalidFork() if is_fault(result):
+            return Verdicts(Verdict.REJECT, Verdict.IGNORE)
+        case Pushed() | Orphan() | InvalidBlock() | InvalidFork():
+            # An orphan's parent was deleted between two looks of ours: nobody is to blame.
+            return NO_BLAME
 
 
-def body_verdict_of(result: PushResult) -> Verdict:
-    """Return what the bodies get. Their hash is in the header, so they are what they should be.
-
-    A forged signature is no fault of whoever sent the body.
-    """
-    return Verdict.IGNORE if is_forgeable(result) else verdict_of(result)
+NO_BLAME: Final = Verdicts(Verdict.IGNORE, Verdict.IGNORE)
 
 
 def is_fault(result: PushResult) -> bool:

@@ -22,7 +22,7 @@ from node.chain.view import ChainView
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
-from node.gossip.blocks import body_verdict_of, verdict_of
+from node.gossip.blocks import verdicts_of
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.services.chain_writer import ChainWriter
@@ -262,10 +262,11 @@ class SyncService:
         def judge(_: int, result: PushResult) -> None:
             nonlocal is_judged
             is_judged = True
+            verdicts = verdicts_of(result)
             for message in push.headers:
-                self._network.resolve(message, verdict_of(result))
+                self._network.resolve(message, verdicts.header)
             for message in push.bodies:
-                self._network.resolve(message, body_verdict_of(result))
+                self._network.resolve(message, verdicts.body)
 
         # Only announced blocks are judged, and each of them is a push of its own.
         before_commit = None if is_judged else judge

@@ -54,9 +54,9 @@ class PushBlocks:
     id: TicketId
     blocks: tuple[Block, ...]
     headers: tuple[MessageId, ...] = ()
-    """Announcements of the one block of this push: the driver gives them its `verdict_of`."""
+    """Announcements of the one block of this push: the driver gives them its `verdicts_of`."""
     bodies: tuple[MessageId, ...] = ()
-    """Announcements of its body, which get its `body_verdict_of`."""
+    """Announcements of its body."""
     voting_keys: tuple[bytes, ...] = ()
     """Keys that verifying these blocks will need, not loaded before."""
 

@@ -12,7 +12,7 @@ from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.results import Pushed
 from node.errors import Fault
-from node.gossip.blocks import body_verdict_of, verdict_of
+from node.gossip.blocks import verdicts_of
 from node.net.network import LeaveReason, MessageId, PeerJoined, PeerLeft, Verdict
 from node.policy import Policy
 from node.serve.block import serve_block
@@ -285,10 +285,11 @@ class SyncHarness:
         push = self.pushes.popleft()
         results = self.chain.push(push.blocks)
         self.pushed += [block.hash for block in push.blocks[: len(results)]]
+        verdicts = verdicts_of(results[0])
         for message in push.headers:
-            self._judge(message, verdict_of(results[0]))
+            self._judge(message, verdicts.header)
         for message in push.bodies:
-            self._judge(message, body_verdict_of(results[0]))
+            self._judge(message, verdicts.body)
         effects: list[Effect] = []
         for result in results:
             if isinstance(result, Pushed):

@@ -34,12 +34,13 @@ from node.chain.results import (
 from node.chain.view import ChainView
 from node.errors import Fault
 from node.gossip.blocks import (
-    body_verdict_of,
+    NO_BLAME,
+    Verdicts,
     check_body,
     check_header,
     is_fault,
     is_forgeable,
-    verdict_of,
+    verdicts_of,
 )
 from node.net.network import MessageId, Verdict
 from node.sync.effects import Emit, ReportPeer, Resolve
@@ -217,7 +218,7 @@ class BlockQueue:
             if isinstance(result, Pushed):
                 if _is_news(push.kind, result):
                     received.append(block.hash)
-                settled += self._settle(block.hash, verdict_of(result))
+                settled += self._settle(block.hash, verdicts_of(result).header)
             else:
                 settled += self._fail(push, block, result)
         return _events(push.kind, received, buffered) + settled + self._prune()
@@ -342,25 +343,24 @@ class BlockQueue:
             if is_forgeable(result) and copy.block.justification != block.justification:
                 others.append(copy)
             else:
-                outputs += _resolve(copy.headers, verdict_of(result))
-                outputs += _resolve(copy.bodies, body_verdict_of(result))
+                outputs += _judge(copy, verdicts_of(result))
         unreached = push.blocks[push.blocks.index(block) + 1 :]
         if others:
             return outputs + self._retry(others + self._take_all(unreached))
         is_to_blame = is_fault(result) and not is_forgeable(result)
-        verdict = Verdict.REJECT if is_to_blame else Verdict.IGNORE
-        return outputs + self._fail_above([block, *unreached], verdict)
+        verdicts = verdicts_of(result) if is_to_blame else NO_BLAME
+        return outputs + self._fail_above([block, *unreached], verdicts)
 
-    def _fail_above(self, blocks: list[Block], verdict: Verdict) -> list[QueueOutput]:
+    def _fail_above(self, blocks: list[Block], verdicts: Verdicts) -> list[QueueOutput]:
         """Drop what stands on a bad block: what its push did not reach, and what is buffered."""
         outputs: list[QueueOutput] = []
         for block in blocks[1:]:
             pushing = self._pushing.pop(block.hash, None)
             for copy in [] if pushing is None else pushing.late:
-                outputs += _resolve(copy.messages, verdict)
+                outputs += _judge(copy, verdicts)
         for block in blocks:
             doomed = [block.hash, *self._buffer.descendants(block.hash)]
-            outputs += self._reject(doomed) if verdict is Verdict.REJECT else self._drop(doomed)
+            outputs += self._remove(doomed, verdicts)
         return outputs
 
     def _take_all(self, blocks: Iterable[Block]) -> list[SourcedBlock]:
@@ -397,22 +397,24 @@ class BlockQueue:
         return not is_child and not is_coming
 
     def _drop(self, blocks: Iterable[Hash32]) -> list[QueueOutput]:
-        return self._remove(blocks, Verdict.IGNORE)
+        return self._remove(blocks, NO_BLAME)
 
-    def _reject(self, blocks: list[Hash32]) -> list[QueueOutput]:
-        outputs: list[QueueOutput] = []
-        for block in blocks:
-            if block in self._buffer:
-                outputs += [*self._remove([block], Verdict.REJECT), Emit(RejectedBlock(block))]
-        return outputs
-
-    def _remove(self, blocks: Iterable[Hash32], verdict: Verdict) -> list[QueueOutput]:
+    def _remove(self, blocks: Iterable[Hash32], verdicts: Verdicts) -> list[QueueOutput]:
+        """Take buffered blocks out. Those that somebody is to blame for are rejected."""
         outputs: list[QueueOutput] = []
         for block in blocks:
             entry = self._buffer.pop(block)
-            if entry is not None:
-                outputs += _resolve(entry.messages, verdict)
+            if entry is None:
+                continue
+            for copy in entry.copies:
+                outputs += _judge(copy, verdicts)
+            if verdicts is not NO_BLAME:
+                outputs.append(Emit(RejectedBlock(block)))
         return outputs
+
+
+def _judge(copy: SourcedBlock, verdicts: Verdicts) -> list[QueueOutput]:
+    return [*_resolve(copy.headers, verdicts.header), *_resolve(copy.bodies, verdicts.body)]
 
 
 def _resolve(messages: Iterable[MessageId], verdict: Verdict) -> list[QueueOutput]:

@@ -4,6 +4,7 @@ from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
 from node.chain.results import BlockError, Pushed
 from node.errors import Fault
+from node.net.network import Verdict
 from node.sync.inputs import ChainChanged
 from node.sync.live.events import (
     ReceivedMissingBlocks,
@@ -39,7 +40,8 @@ def test_missing_blocks_with_an_invalid_one() -> None:
         RejectedBlock(invalid.hash, BlockError.WRONG_STATE_ROOT),
         RejectedBlock(tip.hash),
     ]
-    assert harness.verdicts_of(messages) == REJECT
+    # What light nodes cannot see costs the sender of the body, not the one of the header.
+    assert [harness.verdicts[each] for each in messages] == [Verdict.IGNORE, Verdict.REJECT]
     assert harness.reports == [(ALICE, Fault.INVALID_BLOCK)]
 
 
