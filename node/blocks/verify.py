@@ -121,11 +121,6 @@ def verify_links(block: Block, lineage: Lineage, rules: BatchRules) -> BlockErro
     return _first_error(_LINK_CHECKS, block, lineage, rules)
 
 
-def verify_justification(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
-    """Check who signed a block."""
-    return _first_error(_SIGNATURE_CHECKS, block, lineage, rules)
-
-
 def verify_successor(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
     """Check a block against its parent, justification included, in the order of the rules."""
     return _first_error(_SUCCESSOR_CHECKS, block, lineage, rules)
@@ -358,7 +353,6 @@ _SUCCESSOR_CHECKS: Final[tuple[_LinkCheck, ...]] = (
     _check_punished,
     _check_quorum,
 )
-_SIGNATURE_CHECKS: Final[tuple[_LinkCheck, ...]] = (_check_producer, _check_quorum)
 _LINK_CHECKS: Final[tuple[_LinkCheck, ...]] = tuple(
-    check for check in _SUCCESSOR_CHECKS if check not in _SIGNATURE_CHECKS
+    check for check in _SUCCESSOR_CHECKS if check not in (_check_producer, _check_quorum)
 )

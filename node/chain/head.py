@@ -43,10 +43,6 @@ class ChainHead:
         index = height - self.macro.number
         return self.branch[index] if 0 <= index < len(self.branch) else None
 
-    def extended_by(self, block: Block) -> Self:
-        """Return the head after a child of it has been applied."""
-        return self.with_branch(self.branch, block)
-
     def with_branch(self, below: tuple[Hash32, ...], block: Block) -> Self:
         """Return the head after `block` has been applied above `below`.
 
