@@ -10,7 +10,7 @@ and any encoding but the shortest. The library accepts infinity, even with junk 
 
 import hmac
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from hashlib import sha256
 from operator import add
 from typing import Final
@@ -75,7 +75,7 @@ class VotingKey:
         return self._sign(self.public_key, _POSSESSION_DST)
 
     def _sign(self, message: bytes, domain: bytes) -> bytes:
-        return (G2Point.hash_to_curve(message, domain) * self._scalar).to_compressed_bytes()
+        return (_hash_to_curve(message, domain) * self._scalar).to_compressed_bytes()
 
 
 class KeyCache:
@@ -154,8 +154,13 @@ def _check(key: G1Point | None, message: bytes, signature: bytes, domain: bytes)
     if key is None or point is None:
         return False
     # Keys of a sum may cancel out. Only infinity would then be a signature, and that is refused.
-    hashed = G2Point.hash_to_curve(message, domain)
-    return GT.pairing_check([key, _MINUS_GENERATOR], [hashed, point])
+    return GT.pairing_check([key, _MINUS_GENERATOR], [_hash_to_curve(message, domain), point])
+
+
+@lru_cache(maxsize=64)
+def _hash_to_curve(message: bytes, domain: bytes) -> G2Point:
+    """Hash a message. Cached: the votes of a round all sign the same one, our own among them."""
+    return G2Point.hash_to_curve(message, domain)
 
 
 def _decode_key(encoded: bytes) -> G1Point | None:
