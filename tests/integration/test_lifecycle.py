@@ -14,7 +14,14 @@ from node.net.network import LeaveReason, PeerJoined, PeerLeft
 from protocols.frames import encode_frames
 from protocols.ids import RequestProtocol, Topic
 from protocols.types import Hash32, PeerId
-from tests.integration.attacker import Attacker, Target, credit_frame, fin_frame
+from tests.integration.attacker import (
+    Attacker,
+    Target,
+    credit_frame,
+    fin_frame,
+    reset_frame,
+    tcp_until_hung_up,
+)
 from tests.integration.nodes import (
     BOUND_S,
     GENESIS,
@@ -301,6 +308,46 @@ async def test_peer_limits_leave_room_for_our_dials(nursery: trio.Nursery) -> No
     with pytest.raises(UnavailableError, match="enough peers"):
         await node.network.connect(another.network.listen_addresses[0])
     target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def test_idle_sockets_push_each_other_out(nursery: trio.Nursery) -> None:
+    """The oldest goes: refusing the newest would keep a quick newcomer out."""
+    limits = NetworkLimits(max_pending=8)
+    node = await start(nursery, make_network("node", limits=limits))
+    target = Target.of(node)
+    sockets = [await target.tcp() for _ in range(20)]
+    for tcp in sockets[:12]:
+        await tcp_until_hung_up(tcp)
+    assert len(node.network._switch._pending) == limits.max_pending
+    async with await Attacker.join(target):
+        assert len(node.network.peers) == 1
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def test_tasks_of_one_peer_are_bounded(nursery: trio.Nursery) -> None:
+    """Places are taken by tasks: a stream that was reset still has one until its task ends."""
+    limits = NetworkLimits(max_inbound_streams=4)
+    running, most = 0, 0
+
+    async def slow(_peer: PeerId, _payload: bytes) -> bytes:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        with trio.CancelScope(deadline=trio.current_time() + BOUND_S):
+            await trio.sleep_forever()
+        return b"late"
+
+    node = await start(nursery, make_network("node", limits=limits), handlers={HEAD: slow})
+    async with await Attacker.join(Target.of(node)) as attacker:
+        for _ in range(50):
+            stream_id = await attacker.start(attacker.target.protocol(HEAD), b"\x01?")
+            await attacker.send(fin_frame(stream_id))
+            await trio.testing.wait_all_tasks_blocked()
+            await attacker.send(reset_frame(stream_id))
+        await trio.testing.wait_all_tasks_blocked()
+        assert most == limits.max_inbound_streams
     nursery.cancel_scope.cancel()
 
 
