@@ -282,7 +282,7 @@ def check(*, with_tests: bool, pytest_arguments: list[str]) -> int:
     """Run all checks, also after one has failed, and end with a summary."""
     steps = list(STATIC_STEPS)
     if with_tests:
-        steps.append(Step("tests", ("python", "-m", "pytest", *pytest_arguments)))
+        steps.append(Step("tests", pytest_command(pytest_arguments)))
     failed = []
     summary = []
     for step in steps:
@@ -296,6 +296,11 @@ def check(*, with_tests: bool, pytest_arguments: list[str]) -> int:
     print("\n".join(["---", *summary]))
     print(f"check: {'all passed' if not failed else 'failed: ' + ', '.join(failed)}")
     return 1 if failed else 0
+
+
+def pytest_command(arguments: list[str]) -> tuple[str, ...]:
+    """Return how to run tests: all of them on all cores, a choice of them in this process."""
+    return ("python", "-m", "pytest", *(arguments or ["--numprocesses", "auto"]))
 
 
 def run_tool(command: tuple[str, ...] | list[str]) -> int:
@@ -323,7 +328,7 @@ def task_net(_: argparse.Namespace, rest: list[str]) -> int:
 def task_test(_: argparse.Namespace, rest: list[str]) -> int:
     """Run the tests. Options go to pytest."""
     setup(dev=True)
-    return run_tool(["python", "-m", "pytest", *rest])
+    return run_tool(pytest_command(rest))
 
 
 def task_check(options: argparse.Namespace, rest: list[str]) -> int:
