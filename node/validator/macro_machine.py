@@ -17,7 +17,7 @@ Source: Buchman, Kwon, Milosevic, "The latest gossip on BFT consensus", algorith
 below name its lines. Differences: votes are weighted by slots; a jump looks at the round that
 f+1 slots have reached at least; a block that a quorum has prevoted for counts as valid, because
 an honest one among them has checked it, while our own head may have moved to another branch.
-Evidence of equivocation is not collected: the vote book drops the second vote.
+Evidence of equivocation is not collected yet: the vote book sees both votes.
 """
 
 from enum import Enum
@@ -47,7 +47,7 @@ from node.validator.macro_events import (
 from node.validator.macro_timeouts import MacroTimeouts
 from node.validator.macro_values import MacroRecord, OwnVote, Polka, SignedProposal
 from node.validator.proposal_book import ProposalBook
-from node.validator.vote_book import CountedVote, VoteBook
+from node.validator.vote_book import VoteBook
 from protocols.messages.votes import Vote, VoteKind, VoteMessage
 from protocols.types import Hash32, Height
 
@@ -190,8 +190,8 @@ class MacroMachine:
 
     def _on_vote_arrived(self, vote: Vote) -> None:
         if vote.round in self._kept_rounds():
-            counted = CountedVote(vote.block, vote.signature)
-            self._votes.add(vote.round, vote.kind, vote.validator, counted)
+            is_known = vote.block is None or self._known(vote.block) is not None
+            self._votes.add(vote, is_known=is_known)
         else:
             self._votes.note_round(vote.validator, vote.round)
 
@@ -459,10 +459,5 @@ class MacroMachine:
         self._locked = record.locked
         self._valid = record.valid
         for polka in (record.locked, record.valid):
-            if polka is not None:
-                self._count_prevotes(polka)
-
-    def _count_prevotes(self, polka: Polka) -> None:
-        for validator, signature in polka.prevotes:
-            vote = CountedVote(polka.hash, signature)
-            self._votes.add(polka.round, VoteKind.PREVOTE, validator, vote)
+            for vote in () if polka is None else self._prevotes_of(polka):
+                self._votes.add(vote, is_known=True)

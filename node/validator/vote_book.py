@@ -1,7 +1,8 @@
 """Counting the votes of one macro block, in slots.
 
-Kept for a bounded window of rounds around the current one. The first vote of a validator in a
-round and kind counts; a second, different one is equivocation and is not counted.
+Kept for the rounds that the machine wants. Whoever votes for two blocks in one round and kind
+counts for each of them, and once where it only matters who has voted: all honest validators must
+come to see the same quorums, whichever of the two votes they got first.
 """
 
 from collections.abc import Collection
@@ -9,33 +10,37 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.blocks.validators import Validators
-from protocols.messages.votes import VoteKind
+from protocols.messages.votes import Vote, VoteKind
 from protocols.types import Hash32
 
+MAX_BLOCKS_PER_VOTER: Final = 2
+"""Unknown blocks that one validator may vote for in a round and kind. An honest one votes once; a
+faulty one must neither fill our memory nor hide its vote for a block that is known."""
 
-@dataclass(frozen=True, slots=True)
-class CountedVote:
-    """One validator's vote of a known round and kind."""
 
-    block: Hash32 | None
-    signature: bytes
-    """BLS, 96 bytes, verified."""
+_NO_LIMIT: Final = 1 << 30
+"""Known blocks are bounded by the proposals kept."""
 
 
 @dataclass(slots=True)
 class _Tally:
     """Votes of one round and kind, and sums that grow with them."""
 
-    votes: dict[int, CountedVote] = field(default_factory=dict)
+    signatures: dict[int, dict[Hash32 | None, bytes]] = field(default_factory=dict)
+    """By validator and block."""
     slots: int = 0
     slots_by_block: dict[Hash32 | None, int] = field(default_factory=dict)
 
-    def add(self, validator: int, slots: int, vote: CountedVote) -> bool:
-        if validator in self.votes:
+    def add(
+        self, validator: int, slots: int, block: Hash32 | None, signature: bytes, *, limit: int
+    ) -> bool:
+        votes = self.signatures.setdefault(validator, {})
+        if block in votes or len(votes) >= limit:
             return False
-        self.votes[validator] = vote
-        self.slots += slots
-        self.slots_by_block[vote.block] = self.slots_by_block.get(vote.block, 0) + slots
+        if not votes:
+            self.slots += slots
+        votes[block] = signature
+        self.slots_by_block[block] = self.slots_by_block.get(block, 0) + slots
         return True
 
 
@@ -57,11 +62,18 @@ class VoteBook:
         """Rounds of which votes are kept, ascending."""
         return sorted({round_ for round_, _ in self._tallies})
 
-    def add(self, round_: int, kind: VoteKind, validator: int, vote: CountedVote) -> bool:
-        """Count a vote; False if this validator's vote of that round and kind is known."""
-        self.note_round(validator, round_)
-        slots = self._validators.members[validator].slots
-        return self._tallies.setdefault((round_, kind), _Tally()).add(validator, slots, vote)
+    def add(self, vote: Vote, *, is_known: bool) -> bool:
+        """Count a vote; False if it is counted already, or one too many of its voter.
+
+        Args:
+            vote: Verified.
+            is_known: It is for a block that we know, of which there are few, or for none.
+        """
+        self.note_round(vote.validator, vote.round)
+        tally = self._tallies.setdefault((vote.round, vote.kind), _Tally())
+        slots = self._validators.members[vote.validator].slots
+        limit = _NO_LIMIT if is_known else MAX_BLOCKS_PER_VOTER
+        return tally.add(vote.validator, slots, vote.block, vote.signature, limit=limit)
 
     def note_round(self, validator: int, round_: int) -> None:
         """Remember that a validator has reached a round, without keeping its vote."""
@@ -106,8 +118,12 @@ class VoteBook:
         self, round_: int, kind: VoteKind, block: Hash32
     ) -> tuple[tuple[int, bytes], ...]:
         """Return (validator, signature) of all votes for a block, by ascending validator."""
-        votes = self._tally(round_, kind).votes
-        return tuple((i, votes[i].signature) for i in sorted(votes) if votes[i].block == block)
+        signatures = self._tally(round_, kind).signatures
+        return tuple(
+            (validator, signatures[validator][block])
+            for validator in sorted(signatures)
+            if block in signatures[validator]
+        )
 
     def round_of_f_plus_one(self) -> int | None:
         """Return the highest round that f+1 slots have reached: an honest one is that far."""
