@@ -1,5 +1,6 @@
 """The one HTTP port of a node, on loopback: JSON-RPC on `POST /`, `/healthz` and `/readyz`."""
 
+import logging
 import re
 import secrets
 import socket
@@ -24,6 +25,9 @@ from node.rpc.view import NodeView
 TOKEN_FILE: Final = "rpc-token"  # noqa: S105 - the name of the file, not its content.
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 """A batch of a hundred transactions takes 60 KB."""
+
+JSON: Final = "application/json"
+"""Required: a page in a browser may send other types to any port without asking the node first."""
 
 GRACE_S: Final = 0.5
 """How long a stopping node still works on answers that it has begun."""
@@ -56,7 +60,9 @@ class RpcServer:
         config = hypercorn.config.Config()
         config.bind = [f"fd://{self._listener.detach()}"]
         config.accesslog = None
-        config.errorlog = None
+        # Where an error of ours in an answer is told; the client sees no more than status 500.
+        config.errorlog = logging.getLogger("hypercorn")
+        config.errorlog.setLevel(logging.WARNING)
         config.graceful_timeout = GRACE_S
         config.keep_alive_timeout = KEEP_ALIVE_S
         config.h11_max_incomplete_size = 64 * 1024
@@ -74,6 +80,8 @@ class RpcServer:
     async def _json_rpc(self, request: Request) -> Response:
         if refusal := _refuse_host(request):
             return refusal
+        if request.headers.get("content-type", "").partition(";")[0].strip() != JSON:
+            return PlainTextResponse(f"Content-Type is not {JSON}\n", status_code=415)
         payload = await _read_body(request)
         if payload is None:
             return PlainTextResponse(f"more than {MAX_REQUEST_BYTES} bytes\n", status_code=413)
@@ -85,7 +93,7 @@ class RpcServer:
         content = await answer(payload, dispatch)
         if content is None:
             return Response(status_code=204)
-        return Response(content, media_type="application/json")
+        return Response(content, media_type=JSON)
 
     async def _health(self, request: Request) -> Response:
         return _refuse_host(request) or PlainTextResponse("ok\n")

@@ -1,9 +1,10 @@
 """The HTTP port, with real connections on loopback."""
 
 import http.client
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -16,6 +17,12 @@ from tests.node.rpc.fake_view import FakeView
 
 pytestmark = pytest.mark.network
 T = TypeVar("T")
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+class BrokenView(FakeView):
+    def status(self) -> dict[str, Any]:
+        raise AssertionError("of ours")
 
 
 @pytest.fixture
@@ -40,6 +47,16 @@ def _get(server: RpcServer, path: str, host: str | None = None) -> tuple[int, st
     connection = http.client.HTTPConnection(server.address, timeout=10)
     headers = {} if host is None else {"Host": host}
     connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response.status, text
+
+
+def _post(server: RpcServer, method: str, headers: dict[str, str]) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(server.address, timeout=10)
+    content = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method})
+    connection.request("POST", "/", content, headers)
     response = connection.getresponse()
     text = response.read().decode()
     connection.close()
@@ -89,7 +106,7 @@ async def test_a_request_that_is_too_long_is_refused(server: RpcServer) -> None:
     def send() -> int:
         connection = http.client.HTTPConnection(server.address, timeout=10)
         try:
-            connection.request("POST", "/", b" " * (MAX_REQUEST_BYTES + 1))
+            connection.request("POST", "/", b" " * (MAX_REQUEST_BYTES + 1), JSON_TYPE)
             return connection.getresponse().status
         except BrokenPipeError:
             return 413
@@ -97,6 +114,29 @@ async def test_a_request_that_is_too_long_is_refused(server: RpcServer) -> None:
             connection.close()
 
     assert await _outside(send) == 413
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/jsonp"}], ids=str
+)
+async def test_what_a_page_may_send_unasked_is_refused(
+    headers: dict[str, str], server: RpcServer, view: FakeView
+) -> None:
+    status, _ = await _outside(lambda: _post(server, "getPeerId", headers))
+    assert status == 415
+    with_charset = {"Content-Type": "application/json; charset=utf-8"}
+    assert (await _outside(lambda: _post(server, "getPeerId", with_charset)))[0] == 200
+
+
+async def test_an_error_of_ours_is_logged_and_the_node_goes_on(
+    view: FakeView, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RpcServer(BrokenView(view.chain), bind("127.0.0.1:0"), "the-token")
+    await nursery.start(server.run)
+    status, text = await _outside(lambda: _post(server, "getStatus", JSON_TYPE))
+    assert (status, text) == (500, "Internal Server Error")
+    assert "AssertionError: of ours" in caplog.text
+    assert (await _outside(lambda: _post(server, "getBlockNumber", JSON_TYPE)))[0] == 200
 
 
 async def test_nobody_there() -> None:
