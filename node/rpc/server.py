@@ -80,7 +80,7 @@ class RpcServer:
     async def _json_rpc(self, request: Request) -> Response:
         if refusal := _refuse_host(request):
             return refusal
-        if request.headers.get("content-type", "").partition(";")[0].strip() != JSON:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             return PlainTextResponse(f"Content-Type is not {JSON}\n", status_code=415)
         payload = await _read_body(request)
         if payload is None:
