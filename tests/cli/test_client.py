@@ -60,6 +60,7 @@ async def test_health(view: StatusView, server: RpcServer) -> None:
     assert view.asked_after == []
     view.news = (searching, searching, FACTS)
     assert (await _ask(server, "health", "--timeout", "1m")).exit_code == 0
+    assert view.asked_after == [(4, 10.0), (4, 10.0)]
 
 
 async def test_peers(server: RpcServer) -> None:

@@ -135,7 +135,7 @@ def test_a_commented_value_is_the_one_that_counts(profile: Profile, tmp_path: Pa
 
 def test_profiles_offer_what_they_keep() -> None:
     for traits in PROFILES.values():
-        assert traits.keeps_bodies == (Service.BODIES in traits.services)
+        assert traits.include_body == traits.keeps_bodies == (Service.BODIES in traits.services)
         assert Service.HEADERS in traits.services
         assert Service.STATE not in traits.services
         assert traits.may_validate == traits.runs_mempool == traits.keeps_state

@@ -71,6 +71,7 @@ def test_paths_start_where_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
+        ("HEADWAY_MAX_PEERS=1", 1),
         ("HEADWAY_MAX_PEERS=9", 9),
         ("HEADWAY_WAIT_S=2", 2.0),
         ("HEADWAY_WAIT_S=0.5", 0.5),
