@@ -353,7 +353,8 @@ class MacroMachine:
         assert len({(v.kind, v.round) for v in self._own_votes}) == len(self._own_votes)
         self._step = Step.PREVOTE if kind is VoteKind.PREVOTE else Step.PRECOMMIT
         self._step_deadline = None
-        self._repeat_at = now + self._timeouts.repeat_s
+        if self._repeat_at is not None and self._repeat_at > now:
+            self._repeat_at = now + self._timeouts.repeat_s
         self._effects.append(CastVote(vote, self._record()))
 
     def _permits(self, proposal: SignedProposal) -> bool:
