@@ -5,6 +5,7 @@ A memory channel for each lane would do, but trio cannot wait for the first of s
 
 from collections import deque
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -12,6 +13,15 @@ import trio
 
 LaneT = TypeVar("LaneT", bound=Enum)
 ItemT = TypeVar("ItemT")
+
+
+def take_waiting(channel: trio.MemoryReceiveChannel[ItemT]) -> list[ItemT]:
+    """Take all that waits in a channel at this moment, in order. Never waits."""
+    taken: list[ItemT] = []
+    with suppress(trio.WouldBlock):
+        while True:
+            taken.append(channel.receive_nowait())
+    return taken
 
 
 class Lanes(Generic[LaneT, ItemT]):

@@ -111,7 +111,7 @@ class MempoolService:
 
     def _on_adopted(self, blocks: Iterable[Hash32]) -> None:
         for block in blocks:
-            transactions = self._transactions(block)
+            transactions = self._transactions(block) if self._matters(block) else ()
             self.mempool.remove(transaction.hash for transaction in transactions)
             if transactions:
                 self._included[block] = transactions
@@ -122,6 +122,16 @@ class MempoolService:
         for block in blocks:
             for transaction in self._included.pop(block, ()):
                 self.mempool.add(transaction)
+
+    def _matters(self, block: Hash32) -> bool:
+        """Tell whether a block can have transactions that wait, or that may have to wait again.
+
+        While we catch up neither is so, and reading every body a second time costs more than all
+        else that follows a push.
+        """
+        header = self._chain.header(block)
+        is_final = header is None or header.number <= self._chain.macro_head.number
+        return len(self.mempool) > 0 or not is_final
 
     def _transactions(self, block: Hash32) -> tuple[Transaction, ...]:
         stored = self._chain.block(block, with_body=True)

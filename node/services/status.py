@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from node.chain.results import ChainEvent
+from node.services.lanes import take_waiting
 
 log = structlog.get_logger("status")
 
@@ -62,16 +63,9 @@ class StatusBoard:
         while True:
             with trio.move_on_after(LOOK_INTERVAL_S):
                 await self._events.receive()
-            self._drain()
+            # One look sees what all of a burst has led to.
+            take_waiting(self._events)
             self._look()
-
-    def _drain(self) -> None:
-        """Take the rest of a burst: one look sees what all of it has led to."""
-        while True:
-            try:
-                self._events.receive_nowait()
-            except trio.WouldBlock:
-                return
 
     def _look(self) -> None:
         before, self._facts = self._facts, self._read()

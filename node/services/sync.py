@@ -26,7 +26,7 @@ from node.gossip.blocks import verdicts_of
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.services.chain_writer import ChainWriter
-from node.services.lanes import Lanes
+from node.services.lanes import Lanes, take_waiting
 from node.sync.answers import has_quorum
 from node.sync.effects import (
     CancelRequest,
@@ -248,7 +248,8 @@ class SyncService:
 
     async def _pump_chain(self) -> None:
         async for event in self._chain_events:
-            await self._lanes.send(Lane.CONTROL, ChainChanged(event))
+            events = (event, *take_waiting(self._chain_events))
+            await self._lanes.send(Lane.CONTROL, ChainChanged(events))
 
     async def _pump_news(self, subscription: trio.MemoryReceiveChannel[GossipMessage]) -> None:
         async for message in subscription:

@@ -100,7 +100,8 @@ class PushFinished:
 class ChainChanged:
     """The chain changed, by a push of ours or by somebody else's (a validator's own block)."""
 
-    event: ChainEvent
+    events: tuple[ChainEvent, ...]
+    """In order. A push of a whole batch is one change, not one for each block."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,8 +201,8 @@ class Syncer:
         match event:
             case QuorumChecked():
                 return self._from_live(self._live.quorum_checked(event, now), now)
-            case ChainChanged(change):
-                return self._from_live(self._live.chain_changed(change, now), now)
+            case ChainChanged(changes):
+                return self._from_live(self._live.chain_changed(changes, now), now)
             case PushFinished(ticket) if ticket.asker is Asker.CATCH_UP:
                 return self._from_macro(self._macro.push_finished(event, now), now)
             case PushFinished():

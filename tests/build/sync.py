@@ -293,8 +293,7 @@ class SyncHarness:
         effects: list[Effect] = []
         for result in results:
             if isinstance(result, Pushed):
-                for event in result.events:
-                    effects += self.feed(ChainChanged(event))
+                effects += self.feed(ChainChanged(result.events))
         return effects + self.feed(PushFinished(push.id, results))
 
     def settle(self) -> None:
@@ -313,8 +312,7 @@ class SyncHarness:
         """Let a validator of this node push a block, and tell the machine what happened."""
         (result,) = self.chain.push([block])
         assert isinstance(result, Pushed), result
-        for event in result.events:
-            self.feed(ChainChanged(event))
+        self.feed(ChainChanged(result.events))
 
     # Looking.
 

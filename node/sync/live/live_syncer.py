@@ -220,14 +220,15 @@ class LiveSyncer:
         self._current = None
         return self._queued(self._queue.finish(push, finished.results), now)
 
-    def chain_changed(self, event: ChainEvent, now: float) -> list[Effect]:
+    def chain_changed(self, events: Sequence[ChainEvent], now: float) -> list[Effect]:
         """Follow the chain wherever others have pushed it.
 
         Args:
-            event: What happened.
+            events: What happened, in order.
             now: Monotonic clock, seconds.
         """
-        return self._queued(self._queue.chain_changed(event), now)
+        outputs = [output for event in events for output in self._queue.chain_changed(event)]
+        return self._queued(outputs, now)
 
     def step(self, now: float) -> list[Effect]:
         """Do what the time has come for.

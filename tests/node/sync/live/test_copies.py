@@ -88,8 +88,7 @@ def test_blocks_of_a_validator_free_the_buffer() -> None:
     messages = harness.announce(block(harness, 2))
     own = harness.chain.push([block(harness, 1)])
     assert isinstance(own[0], Pushed)
-    for event in own[0].events:
-        harness.feed(ChainChanged(event))
+    harness.feed(ChainChanged(own[0].events))
     harness.settle()
 
     assert harness.height == 2
