@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 import trio
+import trio.testing
 
 from node.errors import ConfigError, ListenError, UnreachableError
 from node.rpc.client import Call, RpcClient, RpcError
@@ -135,6 +136,8 @@ async def test_an_error_of_ours_is_logged_and_the_node_goes_on(
     await nursery.start(server.run)
     status, text = await _outside(lambda: _post(server, "getStatus", JSON_TYPE))
     assert (status, text) == (500, "Internal Server Error")
+    # The answer leaves before the log is written.
+    await trio.testing.wait_all_tasks_blocked()
     assert "AssertionError: of ours" in caplog.text
     assert (await _outside(lambda: _post(server, "getBlockNumber", JSON_TYPE)))[0] == 200
 
