@@ -221,12 +221,15 @@ class Followers:
             await self.producer.publish(self.builder.block_at(height))
             await trio.sleep(interval_s)
 
-    async def until_all_at(self, height: int, *, within_s: float) -> float:
-        """Wait until every running node has this head; return how long that took."""
+    async def until_all_at(
+        self, height: int, *, within_s: float, nodes: Sequence[Follower] | None = None
+    ) -> float:
+        """Wait until these nodes, or all that run, have this head; return how long that took."""
         start = trio.current_time()
+        chosen = self.running if nodes is None else nodes
         with trio.fail_after(within_s):
             # Virtual time: looking often costs nothing, and a node has no event for its height.
-            while any(node.height < height for node in self.running):  # noqa: ASYNC110
+            while any(node.height < height for node in chosen):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         return trio.current_time() - start
 

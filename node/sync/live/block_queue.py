@@ -177,7 +177,7 @@ class BlockQueue:
             case _Class.JUNK:
                 outputs += self._refuse(copy)
             case _Class.STORED:
-                outputs += _resolve(copy.messages, self._verdict_of_stored(copy.block.hash))
+                outputs += _judge(copy, self.verdicts_on_stored(copy.block))
             case _Class.PUSHING:
                 outputs += self._join_push(copy)
             case _Class.HEAD:
@@ -218,7 +218,7 @@ class BlockQueue:
             if isinstance(result, Pushed):
                 if _is_news(push.kind, result):
                     received.append(block.hash)
-                settled += self._settle(block.hash, verdicts_of(result).header)
+                settled += self._settle(block.hash)
             else:
                 settled += self._fail(push, block, result)
         return _events(push.kind, received, buffered) + settled + self._prune()
@@ -239,12 +239,32 @@ class BlockQueue:
         outputs: list[QueueOutput] = []
         for block in blocks:
             if block not in self._pushing:
-                outputs += self._settle(block, self._verdict_of_stored(block))
+                outputs += self._settle(block)
         return outputs
 
     def abandon(self, target: Hash32) -> list[QueueOutput]:
         """Give up on a missing block: everything that waits for it goes, and nobody is blamed."""
         return self._drop(self._buffer.descendants(target))
+
+    def skip_stored(self, push: Push) -> list[QueueOutput] | None:
+        """Settle a waiting push whose block has been stored meanwhile; None if it has not been."""
+        (block, *others) = push.blocks
+        if others or not self._chain.contains(block.hash):
+            return None
+        copy = SourcedBlock(block=block, peer=push.peer, headers=push.headers, bodies=push.bodies)
+        return _judge(copy, self.verdicts_on_stored(block)) + self._settle(block.hash)
+
+    def verdicts_on_stored(self, block: Block) -> Verdicts:
+        """Return the verdicts on a copy of a block that is stored.
+
+        Only what is known to be good is relayed. A copy with another justification than the
+        stored one is not: whoever does not have the block would blame us for a forgery.
+        """
+        if not self._chain.is_on_main_chain(block.hash):
+            return NO_BLAME
+        stored = self._chain.block(block.hash, with_body=False)
+        is_equal = stored is not None and stored.justification == block.justification
+        return Verdicts(Verdict.ACCEPT if is_equal else Verdict.IGNORE, Verdict.ACCEPT)
 
     def holds(self, block: Hash32) -> Block | None:
         """Return a block that is buffered or being pushed, whichever copy came first."""
@@ -270,9 +290,6 @@ class BlockQueue:
         if not copy.is_announced:
             outputs.append(ReportPeer(copy.peer, Fault.INVALID_BLOCK))
         return [*outputs, Emit(RejectedBlock(copy.block.hash))]
-
-    def _verdict_of_stored(self, block: Hash32) -> Verdict:
-        return Verdict.ACCEPT if self._chain.is_on_main_chain(block) else Verdict.IGNORE
 
     def _ignore(self, copy: SourcedBlock, class_: _Class) -> list[QueueOutput]:
         outputs: list[QueueOutput] = _resolve(copy.messages, Verdict.IGNORE)
@@ -316,11 +333,11 @@ class BlockQueue:
             bodies=first.bodies,
         )
 
-    def _settle(self, block: Hash32, verdict: Verdict) -> list[QueueOutput]:
-        """A block is done and good: late copies get its verdict, children are next."""
+    def _settle(self, block: Hash32) -> list[QueueOutput]:
+        """A block is done and good: late copies get their verdicts, children are next."""
         outputs: list[QueueOutput] = []
         for copy in self._take_copies(block):
-            outputs += _resolve(copy.messages, verdict)
+            outputs += _judge(copy, self.verdicts_on_stored(copy.block))
         if not self._chain.contains(block):
             # Ignored: final blocks have closed its branch, so nothing above it can be pushed.
             return outputs + self._drop(self._buffer.descendants(block))

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.blocks.block import Block
+from node.blocks.body import Body
 from node.chain.results import ChainEvent
 from node.chain.view import ChainView
 from node.gossip.blocks import check_body, check_header
@@ -49,7 +50,7 @@ from node.sync.live.events import Ahead, Behind, RejectedBlock
 from node.sync.live.held_blocks import HeldBlocks
 from node.sync.live.voting_keys import VotingKeys
 from node.sync.tickets import Asker, TicketId
-from protocols.types import Hash32, PeerId
+from protocols.types import PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,14 +146,14 @@ class LiveSyncer:
             rejected = RejectedBlock(header.header.hash)
             return [Resolve(header.message, Verdict.REJECT), Emit(rejected)]
         if not self._config.include_body:
-            return self._arrived(header, self._with_body_of(header, None), now)
-        block = header.header.hash
-        if self._chain.contains(block):
+            return self._arrived(header, None, now)
+        if self._chain.contains(header.header.hash):
             # Its body is not waited for: it may have been taken for the first announcement.
-            return [Resolve(header.message, self._verdict_of_stored(block))]
-        held = self._queue.holds(block)
+            block = Block(header.header, header.justification, None)
+            return [Resolve(header.message, self._queue.verdicts_on_stored(block).header)]
+        held = self._queue.holds(header.header.hash)
         if held is not None:
-            return self._arrived(header, self._with_body_of(header, held), now)
+            return self._arrived(header, held.body, now)
         return self._assembled(self._assembler.add_header(header, now), now)
 
     def body_announced(self, body: BodyAnnounced, now: float) -> list[Effect]:
@@ -171,7 +172,8 @@ class LiveSyncer:
         if check_body(header, body.body, self._chain.policy) is not None:
             return [Resolve(body.message, Verdict.REJECT)]
         if held is None:
-            return [Resolve(body.message, self._verdict_of_stored(body.block))]
+            is_ours = self._chain.is_on_main_chain(body.block)
+            return [Resolve(body.message, Verdict.ACCEPT if is_ours else Verdict.IGNORE)]
         copy = SourcedBlock(block=held, peer=body.peer, bodies=(body.message,))
         return self._queued(self._queue.add(copy), now)
 
@@ -243,18 +245,10 @@ class LiveSyncer:
             effects += self._queued(self._queue.add(copy), now)
         return effects + self._advance(now)
 
-    def _verdict_of_stored(self, block: Hash32) -> Verdict:
-        return Verdict.ACCEPT if self._chain.is_on_main_chain(block) else Verdict.IGNORE
-
-    def _with_body_of(self, header: HeaderAnnounced, held: Block | None) -> SourcedBlock:
-        body = None if held is None else held.body
-        return SourcedBlock(
-            block=Block(header.header, header.justification, body),
-            peer=header.peer,
-            headers=(header.message,),
-        )
-
-    def _arrived(self, header: HeaderAnnounced, copy: SourcedBlock, now: float) -> list[Effect]:
+    def _arrived(self, header: HeaderAnnounced, body: Body | None, now: float) -> list[Effect]:
+        """Classify a header that needs no other half."""
+        block = Block(header.header, header.justification, body)
+        copy = SourcedBlock(block=block, peer=header.peer, headers=(header.message,))
         return self._assembled([Assembled(copy, header.received_ms)], now)
 
     def _assembled(self, outputs: Sequence[AssemblerOutput], now: float) -> list[Effect]:
@@ -312,16 +306,19 @@ class LiveSyncer:
     def _advance(self, now: float) -> list[Effect]:
         """Drop what nobody needs, start the next push, send what may be sent."""
         effects = self._forget_needless()
-        if self._current is None and not self._pending:
-            self._take_delivery()
-        if self._current is None and self._pending:
-            effects.append(self._start_push(self._pending.popleft()))
+        while self._current is None and (push := self._next_push()) is not None:
+            settled = self._queue.skip_stored(push)
+            effects += [self._start_push(push)] if settled is None else self._sort(settled)
         return effects + self._report(self._requests.step(now))
 
-    def _take_delivery(self) -> None:
+    def _next_push(self) -> Push | None:
+        """Take the next pending push, and an answer only when there is none."""
+        if self._pending:
+            return self._pending.popleft()
         delivery = self._requests.take()
-        if delivery is not None:
-            self._pending.append(self._queue.start_missing(delivery.blocks, delivery.peer))
+        if delivery is None:
+            return None
+        return self._queue.start_missing(delivery.blocks, delivery.peer)
 
     def _forget_needless(self) -> list[Effect]:
         """End the lookups that nobody waits for, and those that lead further than the window."""

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from node.blocks.block import Block
+from node.blocks.justification import ProducerSignature
 from node.chain.results import BlockError
 from node.errors import Fault
 from node.net.network import Verdict
@@ -330,6 +331,16 @@ def test_b11_announced_again() -> None:
     assert not harness.pushes
     assert harness.verdicts_of(on_main_chain) == ACCEPT
     assert harness.verdicts_of(on_fork) == IGNORE
+
+
+def test_b11_forged_copy_of_a_stored_block_is_not_relayed() -> None:
+    """Whoever does not have the block would blame us for the forgery."""
+    harness = live(known=5)
+    good = block(harness, 4)
+
+    forged = harness.announce(Block(good.header, ProducerSignature(bytes(64)), good.body))
+
+    assert [harness.verdicts[each] for each in forged] == [Verdict.IGNORE, Verdict.ACCEPT]
 
 
 def test_b12_announced_again_while_it_is_pushed() -> None:
