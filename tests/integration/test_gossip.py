@@ -232,6 +232,19 @@ async def test_wanting_a_message_many_times_brings_it_once(nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
+async def test_newer_gossip_stream_replaces_the_older(nursery: trio.Nursery) -> None:
+    victim = await victim_in(nursery)
+    target = Target.of(victim)
+    attacker = await Attacker.join(target)
+    older = await attacker.gossip()
+    source = Identity.from_seed(seed_of("source"))
+    await attacker.gossip(rpc_of(signed_message(GENESIS, source, b"on the newer")))
+    await attacker.until_reset(older)
+    assert (await next_message(victim)).payload == b"on the newer"
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
 async def accept_gossip(attacker: Attacker) -> int:
     """Take the gossip stream that the target opens, with credit for everything."""
     with trio.fail_after(BOUND_S):

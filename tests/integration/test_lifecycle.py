@@ -311,6 +311,35 @@ async def test_peer_limits_leave_room_for_our_dials(nursery: trio.Nursery) -> No
     nursery.cancel_scope.cancel()
 
 
+async def test_socket_that_says_nothing_is_cut_off(nursery: trio.Nursery) -> None:
+    node = await start(nursery, make_network("node", limits=QUICK))
+    target = Target.of(node)
+    await tcp_until_hung_up(await target.tcp())
+    stalled = await target.tcp()
+    await multistream.propose(stalled, "/noise")
+    await tcp_until_hung_up(stalled)
+    with trio.fail_after(BOUND_S):
+        while node.network._switch._accepted:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert (node.network._switch._pending, node.network._switch.connections) == ({}, {})
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def test_connections_of_one_host_are_bounded_unless_it_is_ours(
+    nursery: trio.Nursery,
+) -> None:
+    node = await start(nursery, make_network("node"))
+    switch = node.network._switch
+    many = node.network._limits.max_connections_per_host
+    switch._accepted.update({"192.0.2.1": many, "192.0.2.2": many - 1, "127.0.0.1": many})
+    hosts = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "127.0.0.1"]
+    assert [switch._may_enter(host) for host in hosts] == [False, True, True, True]
+    node.network._scores.ban(PeerId("peer"), "192.0.2.3", trio.current_time())
+    assert not switch._may_enter("192.0.2.3")
+    nursery.cancel_scope.cancel()
+
+
 async def test_idle_sockets_push_each_other_out(nursery: trio.Nursery) -> None:
     """The oldest goes: refusing the newest would keep a quick newcomer out."""
     limits = NetworkLimits(max_pending=8)

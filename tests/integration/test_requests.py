@@ -56,6 +56,14 @@ async def test_largest_response_arrives(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+async def test_any_number_of_requests_on_one_connection(nursery: trio.Nursery) -> None:
+    asking, serving = await pair_in(nursery)
+    peer = await asking.network.connect(serving.network.listen_addresses[0])
+    for _ in range(3 * serving.network._limits.max_inbound_streams):
+        assert await asking.network.request(peer, HEAD, b"again") == b"again"
+    nursery.cancel_scope.cancel()
+
+
 async def test_path_of_small_segments(nursery: trio.Nursery) -> None:
     """A stock host reads a Noise message in at most 101 pieces."""
     asking, serving = await pair_in(nursery)
