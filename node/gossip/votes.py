@@ -104,6 +104,11 @@ class VoteFilter:
             MESSAGES_PER_VALIDATOR, max_keys=MAX_VALIDATORS
         )
 
+    @property
+    def seen(self) -> int:
+        """Count the messages remembered."""
+        return len(self._relayed_at)
+
     def screen(self, payload: bytes, sender: PeerId, now: float) -> Judgement | Unverified:
         """Do everything but the signature.
 

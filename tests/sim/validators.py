@@ -17,6 +17,7 @@ from node.blocks.justification import decode_justification
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import Orphan, Pushed
+from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
 from node.net.hub import Hub, LinkConditions
@@ -24,7 +25,7 @@ from node.net.network import GossipMessage, Verdict
 from node.net.simulated import SimulatedNetwork, simulated_address
 from node.policy import Policy
 from node.services.chain_writer import ChainWriter
-from node.services.clock import VirtualClock
+from node.services.clock import SystemClock, VirtualClock
 from node.services.mempool import MempoolService
 from node.services.validator import ValidatorService
 from node.services.votes import VotesService
@@ -105,13 +106,16 @@ class Relay:
 
 
 class RecordingNetwork(SimulatedNetwork):
-    """Remembers the votes that it publishes."""
+    """Remembers what it publishes."""
 
     published: list[VoteMessage]
+    announced: list[tuple[Topic, bytes]]
 
     async def publish(self, topic: Topic, payload: bytes) -> None:
         if topic is Topic.VOTES:
             self.published.append(decode_vote_message(payload))
+        elif topic in (Topic.HEADERS, Topic.BODIES):
+            self.announced.append((topic, payload))
         await super().publish(topic, payload)
 
 
@@ -133,16 +137,17 @@ class SimValidator:
             self.cluster.genesis,
             keeps_bodies=True,
             keeps_state=True,
-            clock=VirtualClock(),
+            clock=self.cluster.wall_clock,
             key_cache=KEY_CACHE,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until killed."""
         self.chain = self._open_chain()
-        self.writer = ChainWriter(self.chain, in_thread=False)
+        self.writer = ChainWriter(self.chain, in_thread=self.cluster.in_thread)
         self.network = RecordingNetwork(self.cluster.hub, self.peer_id, self._hello)
         self.network.published = self.cluster.published
+        self.network.announced = []
         self.mempool = MempoolService(network=self.network, chain=self.chain, writer=self.writer)
         self.validator = ValidatorService(
             chain=self.chain,
@@ -150,17 +155,17 @@ class SimValidator:
             network=self.network,
             keys=self.keys,
             store=self.store,
-            clock=VirtualClock(),
+            clock=self.cluster.wall_clock,
             is_established=lambda: self.is_established,
             mempool=self.mempool.mempool,
-            in_thread=False,
+            in_thread=self.cluster.in_thread,
         )
         votes = VotesService(
             network=self.network,
             chain=self.chain,
             keys=KeyCache(),
             deliver=self.validator.deliver,
-            in_thread=False,
+            in_thread=self.cluster.in_thread,
         )
         relay = Relay(self)
         relay.subscribe()
@@ -212,19 +217,27 @@ class SimValidator:
 
 
 class Cluster:
-    """Validators 0..count-1 with equal stakes, all linked."""
+    """Validators 0..count-1 with equal stakes, all linked.
+
+    Args:
+        clock: The test's virtual clock, so that no test runs in real time by mistake; None for
+            those that shall.
+    """
 
     def __init__(
         self,
-        clock: MockClock,
+        clock: MockClock | None,
         nursery: trio.Nursery,
         count: int,
         *,
         seed: int = 1,
         policy: Policy = POLICY,
         conditions: LinkConditions | None = None,
+        in_thread: bool = False,
     ) -> None:
-        self.clock = clock
+        assert in_thread == (clock is None)
+        self.in_thread = in_thread
+        self.wall_clock: WallClock = SystemClock() if in_thread else VirtualClock()
         self.nursery = nursery
         self.genesis: Genesis = genesis(count, policy=policy)
         self.published: list[VoteMessage] = []
@@ -261,11 +274,6 @@ class Cluster:
     def stop(self) -> None:
         """End the test's nursery."""
         self.nursery.cancel_scope.cancel()
-
-    @property
-    def now(self) -> float:
-        """Virtual seconds since the test began."""
-        return self.clock.current_time()
 
     def heads(self) -> list[int]:
         return [node.chain.head.number for node in self.running]
