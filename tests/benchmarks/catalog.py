@@ -1,6 +1,6 @@
 """All benchmarks by name."""
 
-from tests.benchmarks import catch_up, pipeline
+from tests.benchmarks import catch_up, idle, pipeline, start
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
@@ -10,6 +10,9 @@ _ALL = [
     Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
     Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),
     Benchmark("decode_bomb", "refuse 10 MB of empty arrays", pipeline.decode_bomb),
+    Benchmark("help_time", "run headway --help", start.help_time),
+    Benchmark("start_time", "start 1, 8 and 20 nodes until height 3", start.start_time),
+    Benchmark("idle_cost", "follow one block per second", idle.idle_cost),
 ]
 
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
