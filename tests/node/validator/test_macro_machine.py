@@ -1,4 +1,4 @@
-"""One test for each arrow of the macro machine: four validators with a slot each, quorum 3."""
+"""One test for each arrow of the macro machine."""
 
 from node.validator.macro_events import (
     CastVote,
@@ -9,124 +9,43 @@ from node.validator.macro_events import (
     DeadlinePassed,
     Decide,
     Halted,
-    MacroEvent,
-    ParentReached,
     ProposalArrived,
     ProposalSigned,
     PublishProposal,
-    Repeat,
     SignProposal,
     VoteArrived,
 )
-from node.validator.macro_machine import ROUNDS_AHEAD, MacroMachine
-from node.validator.macro_timeouts import MAX_TIMEOUT_S, MacroTimeouts
 from node.validator.macro_values import (
-    MacroContent,
-    MacroRecord,
     OwnVote,
-    Polka,
-    SignedProposal,
 )
-from protocols.messages.votes import Vote, VoteKind
-from protocols.types import Hash32
-from tests.build.blocks import digest
-from tests.build.keys import validators
+from protocols.messages.votes import VoteKind
 from tests.build.macro import (
-    NUMBER,
-    PARENT,
     content,
-    policy,
     precommit,
     prevote,
     proposal,
     signature,
 )
-
-OPENS_AT = 10.0
-OTHER_PARENT = digest("other parent")
-A = content("a")
-B = content("b")
-PREVOTE_A = OwnVote(VoteKind.PREVOTE, 0, A.hash)
-PREVOTE_NIL = OwnVote(VoteKind.PREVOTE, 0, None)
-PRECOMMIT_A = OwnVote(VoteKind.PRECOMMIT, 0, A.hash)
-PRECOMMIT_NIL = OwnVote(VoteKind.PRECOMMIT, 0, None)
-TIMEOUTS = MacroTimeouts(propose_s=4, vote_s=2, step_s=1, repeat_s=100)
-
-
-def machine(
-    own_index: int = 1, *, restored: MacroRecord | None = None, timeouts: MacroTimeouts = TIMEOUTS
-) -> MacroMachine:
-    """Return a machine; validator r proposes in round r."""
-    return MacroMachine(
-        number=NUMBER,
-        validators=validators(4),
-        own_index=own_index,
-        policy=policy(4),
-        timeouts=timeouts,
-        restored=restored,
-    )
-
-
-def reached(parent: Hash32 = PARENT, *, offset: int = 0) -> ParentReached:
-    return ParentReached(parent, OPENS_AT, lambda round_: (round_ + offset) % 4)
-
-
-def started(own_index: int = 1, *, restored: MacroRecord | None = None) -> MacroMachine:
-    """Return a machine in its first round."""
-    voter = machine(own_index, restored=restored)
-    voter.handle(reached(), 0)
-    voter.handle(DeadlinePassed(), OPENS_AT)
-    return voter
-
-
-def feed(voter: MacroMachine, *events: MacroEvent, now: float = OPENS_AT) -> None:
-    for event in events:
-        voter.handle(event, now)
-
-
-def votes(*messages: Vote) -> list[VoteArrived]:
-    return [VoteArrived(message) for message in messages]
-
-
-def with_valid_a(own_index: int = 1) -> MacroMachine:
-    """Return a machine that has a checked proposal A in round 0, and has prevoted for it."""
-    voter = started(own_index)
-    feed(voter, ProposalArrived(proposal(A)), ContentChecked(0, A.hash, is_valid=True))
-    return voter
-
-
-def locked_on_a() -> MacroMachine:
-    """Return validator 1 with precommit for A in round 0."""
-    voter = with_valid_a()
-    feed(voter, *votes(prevote(1, A.hash), prevote(0, A.hash), prevote(2, A.hash)))
-    return voter
-
-
-def polka(block: MacroContent, *signers: int, round_: int = 0) -> Polka:
-    return Polka(round_, proposal(block), tuple((i, signature(i)) for i in signers))
-
-
-def record(
-    *own_votes: OwnVote,
-    round_: int = 0,
-    own: SignedProposal | None = None,
-    locked: Polka | None = None,
-    valid: Polka | None = None,
-) -> MacroRecord:
-    return MacroRecord(
-        number=NUMBER,
-        round=round_,
-        votes=own_votes,
-        proposal=own,
-        locked=locked,
-        valid=valid or locked,
-    )
-
-
-def in_round(voter: MacroMachine, round_: int, now: float) -> None:
-    """Bring a machine to a round by votes of two others that are there."""
-    feed(voter, *votes(prevote(2, None, round_=round_), prevote(3, None, round_=round_)), now=now)
-    assert voter.round == round_
+from tests.build.macro_voter import (
+    OPENS_AT,
+    OTHER_PARENT,
+    PRECOMMIT_A,
+    PRECOMMIT_NIL,
+    PREVOTE_A,
+    PREVOTE_NIL,
+    A,
+    B,
+    feed,
+    in_round,
+    locked_on_a,
+    machine,
+    polka,
+    reached,
+    record,
+    started,
+    votes,
+    with_valid_a,
+)
 
 
 def test_waits_for_the_time_of_round_0() -> None:
@@ -442,88 +361,3 @@ def test_a_repeated_vote_counts_once() -> None:
     feed(voter, *votes(prevote(1, A.hash), prevote(0, A.hash)))
 
     assert voter.handle(VoteArrived(prevote(0, A.hash)), OPENS_AT) == []
-
-
-def test_repeats_own_messages_and_what_they_stand_for() -> None:
-    timeouts = MacroTimeouts(propose_s=4, vote_s=2, step_s=1, repeat_s=0.5)
-    voter = machine(timeouts=timeouts)
-    voter.handle(reached(), 0)
-    voter.handle(DeadlinePassed(), OPENS_AT)
-    feed(voter, ProposalArrived(proposal(A)), ContentChecked(0, A.hash, is_valid=True))
-
-    assert voter.next_deadline() == OPENS_AT + 0.5
-    assert voter.handle(DeadlinePassed(), OPENS_AT + 0.5) == [
-        Repeat((PREVOTE_A,), (proposal(A).message,))
-    ]
-    assert voter.next_deadline() == OPENS_AT + 1
-
-
-def test_a_proposer_repeats_the_prevotes_that_its_proposal_needs() -> None:
-    """Those who cast them may be gone, and its lock would hold up everybody."""
-    lock = polka(A, 0, 2, 3)
-    own = proposal(A, round_=1, proposer=1, valid_round=0)
-    voter = machine(restored=record(PRECOMMIT_A, round_=1, own=own, locked=lock))
-    again = OwnVote(VoteKind.PREVOTE, 1, A.hash)
-
-    assert voter.handle(reached(), OPENS_AT) == [
-        CastVote(again, record(PRECOMMIT_A, again, round_=1, own=own, locked=lock)),
-        Repeat(
-            (PRECOMMIT_A, again),
-            (
-                own.message,
-                lock.proposal.message,
-                *(prevote(signer, A.hash) for signer in (0, 2, 3)),
-            ),
-        ),
-    ]
-
-
-def test_rounds_grow_longer_up_to_a_bound() -> None:
-    assert [TIMEOUTS.propose(round_) for round_ in (0, 1, 5)] == [4, 5, 9]
-    assert [TIMEOUTS.vote(round_) for round_ in (0, 1, 5)] == [2, 3, 7]
-    assert TIMEOUTS.propose(10_000) == MAX_TIMEOUT_S
-
-
-def test_a_restart_does_not_vote_again() -> None:
-    voter = machine(restored=record(PREVOTE_A))
-    voter.handle(reached(), 0)
-
-    assert voter.handle(DeadlinePassed(), OPENS_AT) == [Repeat((PREVOTE_A,), ())]
-    # The proposal comes once more: no second prevote.
-    assert voter.handle(ProposalArrived(proposal(B)), OPENS_AT) == []
-
-
-def test_a_restart_goes_on_in_its_round_with_its_lock() -> None:
-    lock = polka(A, 0, 1, 2)
-    voter = machine(restored=record(PREVOTE_A, PRECOMMIT_A, locked=lock))
-
-    assert voter.handle(reached(), OPENS_AT) == [
-        Repeat((PREVOTE_A, PRECOMMIT_A), (proposal(A).message,))
-    ]
-    feed(voter, *votes(precommit(1, A.hash), precommit(0, A.hash)))
-    assert voter.handle(VoteArrived(precommit(3, A.hash)), OPENS_AT) == [
-        Decide(A, 0, ((0, signature(0)), (1, signature(1)), (3, signature(3))))
-    ]
-
-
-def test_a_restarted_proposer_repeats_its_proposal_and_makes_no_other() -> None:
-    own = proposal(A)
-    voter = machine(own_index=0, restored=record(own=own))
-    voter.handle(reached(), 0)
-
-    assert voter.handle(DeadlinePassed(), OPENS_AT) == [
-        CheckContent(0, A),
-        Repeat((), (own.message,)),
-    ]
-
-
-def test_votes_of_far_rounds_are_not_kept() -> None:
-    """A faulty validator may vote in four billion rounds."""
-    voter = started()
-    before = voter.kept
-
-    for round_ in range(ROUNDS_AHEAD + 1, 10_000):
-        voter.handle(VoteArrived(prevote(3, None, round_=round_)), OPENS_AT)
-
-    assert voter.kept == before
-    assert voter.round == 0
