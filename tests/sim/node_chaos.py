@@ -52,11 +52,11 @@ class NodeChaos:
                 conditions=conditions,
             )
             early = [node.spec.name for node in self.nodes.nodes if node.spec.name not in LATE]
-            await self.nodes.start(*early)
+            await self.nodes.start(early)
             await trio.sleep(self.random.uniform(0, 6))
             await self._trouble()
             self.nodes.hub.heal()
-            await self.nodes.start(*self._names(running=False))
+            await self.nodes.start(self._names(running=False))
             goal = max(self.nodes.final_heights()) + 2 * POLICY.batch_length
             await self.nodes.until_final(goal, within_s=SETTLE_S)
             await self.nodes.until_agreed(within_s=SETTLE_S)
@@ -78,19 +78,17 @@ class NodeChaos:
 
     async def _kill_one(self) -> None:
         if running := self._names(running=True):
-            self.nodes.kill(self.random.choice(running))
+            self.nodes.kill([self.random.choice(running)])
 
     async def _start_one(self) -> None:
         if stopped := self._names(running=False):
-            await self.nodes.start(self.random.choice(stopped))
+            await self.nodes.start([self.random.choice(stopped)])
 
     async def _kill_all(self) -> None:
         names = self._names(running=True)
-        if not names:
-            return
-        self.nodes.kill(*names)
+        self.nodes.kill(names)
         await trio.sleep(self.random.uniform(0, 30))
-        await self.nodes.start(*names)
+        await self.nodes.start(names)
 
     async def _cut(self) -> None:
         first, second = self.random.sample(self.nodes.nodes, 2)

@@ -80,6 +80,12 @@ class SimNode:
     def final_height(self) -> int:
         return self.node.chain.macro_head.number
 
+    def hash_at(self, height: int) -> Hash32:
+        """Return the hash of its block at a height that it has."""
+        found = self.node.chain.hash_at(height)
+        assert found is not None
+        return found
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until killed."""
         self.lives += 1
@@ -178,21 +184,22 @@ class Nodes:
             for number, (spec, targets) in enumerate(zip(specs, dials, strict=True))
         ]
 
-    async def start(self, *names: str) -> None:
+    async def start(self, names: Iterable[str] | None = None) -> None:
         """Start these nodes, or all."""
         for node in self.chosen(names):
             await self.nursery.start(node.run)
 
-    def kill(self, *names: str) -> None:
-        """End these nodes as kill -9 does."""
+    def kill(self, names: Iterable[str] | None = None) -> None:
+        """End these nodes as kill -9 does, or all."""
         for node in self.chosen(names):
             node.kill()
 
-    def chosen(self, names: Iterable[str]) -> list[SimNode]:
+    def chosen(self, names: Iterable[str] | None) -> list[SimNode]:
         """Return the nodes of these names, or all."""
-        wanted = set(names)
-        assert wanted <= {node.spec.name for node in self.nodes}
-        return [node for node in self.nodes if not wanted or node.spec.name in wanted]
+        if names is None:
+            return self.nodes
+        by_name = {node.spec.name: node for node in self.nodes}
+        return [by_name[name] for name in names]
 
     @property
     def running(self) -> list[SimNode]:
@@ -234,5 +241,5 @@ class Nodes:
             chain = node.node.chain
             for height, blocks in self.finals.items():
                 if height <= chain.macro_head.number:
-                    assert {chain.hash_at(height)} == blocks, (node.spec.name, height)
+                    assert {node.hash_at(height)} == blocks, (node.spec.name, height)
             assert {fault for _, fault in node.faults} <= HARMLESS, (node.spec.name, node.faults)
