@@ -8,9 +8,12 @@ import trio.testing
 from libp2p.pubsub.pb import rpc_pb2
 
 from node.net.libp2p import NetworkLimits, multistream
+from node.net.libp2p.frames import Flag, Kind, encode_header
+from node.net.libp2p.gossip import SUBSCRIBING
 from node.net.libp2p.identity import Identity, decode_peer_id
 from node.net.network import GossipMessage, MessageId, Verdict
 from protocols.ids import RequestProtocol, Topic, topic_id
+from protocols.rate_limit import RateLimit
 from tests.integration.attacker import Attacker, Target, credit_frame, data_frames
 from tests.integration.forgery import forged_message, signed_message
 from tests.integration.nodes import (
@@ -241,6 +244,47 @@ async def test_newer_gossip_stream_replaces_the_older(nursery: trio.Nursery) -> 
     await attacker.gossip(rpc_of(signed_message(GENESIS, source, b"on the newer")))
     await attacker.until_reset(older)
     assert (await next_message(victim)).payload == b"on the newer"
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def test_subscribing_again_and_again_is_not_answered_each_time(
+    nursery: trio.Nursery,
+) -> None:
+    """Each new subscription is answered with all recent messages: 70 bytes ask for megabytes."""
+    victim = await victim_in(nursery)
+    target = Target.of(victim)
+    attacker = await Attacker.join(target)
+    outlet = await accept_gossip(attacker)
+    await victim.network.publish(Topic.VOTES, bytes(10_000))
+    rpc = rpc_pb2.RPC()
+    rpc.subscriptions.add(subscribe=True, topicid=TOPIC)
+    rpc.subscriptions.add(subscribe=False, topicid=TOPIC)
+    received = 0
+    for _ in range(120):
+        await attacker.gossip(rpc.SerializeToString())
+        await attacker.send(encode_header(Kind.PING, Flag.SYN, 0, 1))
+        while (frame := await attacker.next_frame()).kind is not Kind.PING:
+            received += len(frame.payload) if frame.stream_id == outlet else 0
+    # Two changes of a subscription are one answer.
+    assert received < SUBSCRIBING.capacity * 11_000
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def test_flood_of_one_forwarder_is_dropped_before_it_is_checked(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.net.libp2p.gossip.MESSAGES", RateLimit(capacity=3))
+    victim = await victim_in(nursery)
+    target = Target.of(victim)
+    attacker = await Attacker.join(target)
+    source = Identity.from_seed(seed_of("source"))
+    messages = [signed_message(GENESIS, source, b"%d" % n, seqno=n) for n in range(10)]
+    await attacker.gossip(rpc_of(*messages))
+    await attacker.ask(HEAD, b"read by now")
+    assert [(await next_message(victim)).payload for _ in range(3)] == [b"0", b"1", b"2"]
+    assert is_empty(victim)
     target.hang_up()
     nursery.cancel_scope.cancel()
 

@@ -30,6 +30,7 @@ from node.net.network import GossipMessage, MessageId, Verdict
 from protocols.errors import WireError
 from protocols.ids import Topic, topic_id
 from protocols.limits import MAX_GOSSIP_BYTES
+from protocols.rate_limit import RateLimit, RateLimiter
 from protocols.types import Hash32, PeerId
 
 MAX_RPC_BYTES: Final = 1024 * 1024
@@ -37,6 +38,15 @@ MAX_RPC_BYTES: Final = 1024 * 1024
 
 MAX_SUBSCRIPTIONS: Final = 64
 """Of one RPC. We have four topics; a peer may be on other networks too."""
+
+SUBSCRIBING: Final = RateLimit(capacity=32)
+"""Changes of one peer's subscriptions: Pubsub answers each new one with all recent messages."""
+
+MESSAGES: Final = RateLimit(capacity=10_000)
+"""New messages of one forwarder, whose signatures take a tenth of a core at this rate."""
+
+MAX_RATED: Final = 1024
+"""Peers whose rates are remembered: ten times as many as can be joined."""
 
 SEQNO_BYTES: Final = 8
 
@@ -81,6 +91,8 @@ class Gossip:
         self._topics: dict[str, Topic] = {}
         self._readers: dict[Topic, trio.MemorySendChannel[GossipMessage]] = {}
         self._undecided = Undecided(limits)
+        self._subscribing = RateLimiter[PeerId](SUBSCRIBING, max_keys=MAX_RATED)
+        self._messages = RateLimiter[PeerId](MESSAGES, max_keys=MAX_RATED)
         self._streams: dict[PeerId, Stream] = {}
         """The stream on which each peer tells us, one per peer."""
         self._publishing = trio.Lock()
@@ -184,11 +196,20 @@ class Gossip:
             raise WireError("Gossip", "not an RPC") from error
         forwarder = ID.from_base58(peer)
         for change in rpc.subscriptions[:MAX_SUBSCRIPTIONS]:
-            if change.topicid in self._topics:
-                self._pubsub.handle_subscription(forwarder, change)
+            self._take_subscription(forwarder, change)
         if rpc.HasField("control"):
             await self._take_control(forwarder, rpc.control)
         await self._take_messages(forwarder, rpc.publish)
+
+    def _take_subscription(self, forwarder: ID, change: rpc_pb2.RPC.SubOpts) -> None:
+        assert self._pubsub is not None
+        if change.topicid not in self._topics:
+            return
+        is_subscribed = forwarder in self._pubsub.peer_topics.get(change.topicid, ())
+        peer = PeerId(forwarder.to_base58())
+        # Beyond the limit a change is lost until the peer announces itself again.
+        if change.subscribe != is_subscribed and self._subscribing.take(peer, trio.current_time()):
+            self._pubsub.handle_subscription(forwarder, change)
 
     async def _take_control(self, forwarder: ID, control: rpc_pb2.ControlMessage) -> None:
         assert self._pubsub is not None
@@ -214,6 +235,8 @@ class Gossip:
             return
         sender = PeerId(forwarder.to_base58())
         if not self._undecided.has_room(sender):
+            return
+        if not self._messages.take(sender, trio.current_time()):
             return
         if not _is_signed(message):
             self._report(sender, Fault.MALFORMED)

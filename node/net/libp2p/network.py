@@ -226,17 +226,8 @@ class Libp2pNetwork:
 
     def report(self, peer: PeerId, fault: Fault) -> None:
         """Take score from a peer. At the limit it is disconnected and banned for ten minutes."""
-        now = trio.current_time()
-        if self._scores.is_banned(peer, now) or not self._scores.report(peer, fault, now):
-            return
-        joined = self._table.get(peer)
-        links = [link for link in self._switch.connections if link.peer == peer]
-        host = joined.active.remote.host if joined else links[0].remote.host if links else None
-        self._scores.ban(peer, host, now)
-        self._lines.info("peer_banned", peer=peer, host=host, fault=fault.value)
-        self._leave(peer, LeaveReason.BANNED)
-        for link in links:
-            link.muxer.abort("banned")
+        links = self._links_of(peer)
+        self._judge(peer, fault, links[0].remote.host if links else None)
 
     def muxer_of(self, peer: PeerId) -> Muxer | None:
         """Return where gossip opens its stream to a peer."""
@@ -259,8 +250,8 @@ class Libp2pNetwork:
             self._refuse_network(connection, f"asks for {protocol}")
 
     def on_fault(self, connection: Connection, fault: Fault) -> None:
-        """Count a fault that was seen on a connection."""
-        self.report(connection.peer, fault)
+        """Count a fault that was seen on a connection, which may be gone by now."""
+        self._judge(connection.peer, fault, connection.remote.host)
 
     def on_end(self, connection: Connection) -> None:
         """JOINED -> gone, when it was the peer's last connection."""
@@ -269,6 +260,20 @@ class Libp2pNetwork:
         elif connection.joined.is_set() and self._table.get(connection.peer) is not None:
             # Pubsub's streams may have been on the one that ended.
             self._gossip.announce()
+
+    def _judge(self, peer: PeerId, fault: Fault, host: str | None) -> None:
+        now = trio.current_time()
+        if self._scores.is_banned(peer, now) or not self._scores.report(peer, fault, now):
+            return
+        self._scores.ban(peer, host, now)
+        self._lines.info("peer_banned", peer=peer, host=host, fault=fault.value)
+        self._leave(peer, LeaveReason.BANNED)
+        for link in self._links_of(peer):
+            link.muxer.abort("banned")
+
+    def _links_of(self, peer: PeerId) -> list[Connection]:
+        """Return all connections of a peer, joined or not."""
+        return [link for link in self._switch.connections if link.peer == peer]
 
     def _record(self, joined: JoinedPeer[Connection]) -> PeerRecord:
         active = joined.active
@@ -411,12 +416,12 @@ class Libp2pNetwork:
     async def _close_and_report(self, connection: Connection, fault: Fault) -> None:
         # It gets to read our answer first, so that its operator sees why.
         await connection.muxer.close()
-        self.report(connection.peer, fault)
+        self._judge(connection.peer, fault, connection.remote.host)
 
     async def _drop(self, peer: PeerId, reason: LeaveReason) -> None:
         self._leave(peer, reason)
         async with trio.open_nursery() as nursery:
-            for link in [link for link in self._switch.connections if link.peer == peer]:
+            for link in self._links_of(peer):
                 nursery.start_soon(link.muxer.close)
 
     def _leave(self, peer: PeerId, reason: LeaveReason) -> None:
