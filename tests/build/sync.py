@@ -156,10 +156,11 @@ class SyncHarness:
             self.feed(PeerJoined(peer, make_hello(self.chain, services)))
 
     def join_live(self, *peers: PeerId) -> None:
-        """Connect peers that have the head that we have."""
+        """Connect peers that have the head that we have. Polls stay open."""
         for peer in peers:
             self.join(peer)
-            self.answer_head(peer, head_of(self.chain))
+            (sent,) = self.open_requests(Asker.MACRO_HEAD, peer)
+            self.serve(sent, self.chain)
 
     def leave(self, *peers: PeerId) -> None:
         """Disconnect peers. Their open requests fail, as on any network."""
@@ -237,9 +238,9 @@ class SyncHarness:
         return self._answered(RequestFailed(ticket))
 
     def answer_head(self, peer: PeerId, head: HeadResponse) -> None:
-        """Answer what a peer has been asked about its head."""
-        for asker in (Asker.MACRO_HEAD, Asker.POLL_HEAD):
-            for sent in self.open_requests(asker, peer):
+        """Answer what a peer has been asked about its head so far."""
+        for sent in tuple(self.requests.values()):
+            if sent.peer == peer and isinstance(sent.request, HeadRequest):
                 self._answered(HeadArrived(sent.id, head))
 
     def serve(self, sent: SendRequest, chain: Chain) -> list[Effect]:

@@ -306,6 +306,8 @@ class LiveSyncer:
     def _advance(self, now: float) -> list[Effect]:
         """Drop what nobody needs, start the next push, send what may be sent."""
         effects = self._forget_needless()
+        # Before the pushes: a lookup that is given up may have kept an answer behind it waiting.
+        effects += self._report(self._requests.step(now))
         while self._current is None and (push := self._next_push()) is not None:
             settled = self._queue.skip_stored(push)
             effects += [self._start_push(push)] if settled is None else self._sort(settled)

@@ -205,7 +205,7 @@ class MacroSync:
         if head.macro_number > self._chain.macro_head.number:
             target = Target(head.macro_hash, head.macro_number)
         if self._chain.contains(target.hash):
-            # It claims another height for a block that we have.
+            # It is ahead on a branch that we have and do not follow, or it lies about a height.
             return self._on_failure(peer, candidate, now)
         candidate.state = _State.AHEAD
         self._catch_up.add_source(peer, target)

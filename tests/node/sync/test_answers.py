@@ -1,0 +1,109 @@
+"""What an answer to a missing-blocks request must be; the rest is in the tests of who asks."""
+
+from dataclasses import replace
+
+import pytest
+
+from node.blocks.justification import Justification, ProducerSignature, QuorumSignature
+from node.blocks.validators import SignerSet
+from node.crypto.bls import KeyCache
+from node.sync.answers import (
+    BLOCK_OVERHEAD_BYTES,
+    Expected,
+    ends_unproven,
+    has_quorum,
+    is_sound,
+    locators_of,
+)
+from protocols.limits import MAX_LOCATORS, MAX_RESPONSE_BYTES
+from tests.build.blocks import macro_header
+from tests.build.chain import open_chain
+from tests.build.keys import SMALL_POLICY
+from tests.build.sync import branch, short_batches
+
+BLOCKS = tuple(short_batches(20).blocks)
+EXPECTED = Expected(
+    target=BLOCKS[5].hash,
+    locators=(short_batches(20).genesis.hash,),
+    above=0,
+    include_body=True,
+)
+
+
+def test_answer_up_to_the_macro_block_is_sound_and_unproven() -> None:
+    assert is_sound(BLOCKS[:4], 1000, EXPECTED, SMALL_POLICY)
+    assert ends_unproven(BLOCKS[:4], EXPECTED)
+
+
+def test_answer_up_to_the_target_needs_no_proof() -> None:
+    expected = replace(EXPECTED, target=BLOCKS[3].hash)
+
+    assert is_sound(BLOCKS[:4], 1000, expected, SMALL_POLICY)
+    assert not ends_unproven(BLOCKS[:4], expected)
+    assert not ends_unproven(BLOCKS[:2], replace(EXPECTED, target=BLOCKS[1].hash))
+
+
+def test_answer_may_end_early_only_when_it_is_full() -> None:
+    full = MAX_RESPONSE_BYTES - SMALL_POLICY.max_body_bytes - BLOCK_OVERHEAD_BYTES
+
+    assert not is_sound(BLOCKS[:2], full, EXPECTED, SMALL_POLICY)
+    assert is_sound(BLOCKS[:2], full + 1, EXPECTED, SMALL_POLICY)
+    headers = tuple(block.without_body() for block in BLOCKS[:2])
+    light = replace(EXPECTED, include_body=False)
+    assert not is_sound(headers, full + 1, light, SMALL_POLICY)
+
+
+def test_answer_must_get_further() -> None:
+    assert is_sound(BLOCKS[:4], 1000, replace(EXPECTED, above=3), SMALL_POLICY)
+    assert not is_sound(BLOCKS[:4], 1000, replace(EXPECTED, above=4), SMALL_POLICY)
+
+
+def test_numbers_must_follow_each_other() -> None:
+    jump = replace(BLOCKS[1], header=replace(BLOCKS[1].header, number=3))
+
+    assert not is_sound((BLOCKS[0], jump), 1000, replace(EXPECTED, target=jump.hash), SMALL_POLICY)
+
+
+def test_more_than_a_batch_is_refused() -> None:
+    long = tuple(branch(20).blocks[:5])
+    expected = replace(EXPECTED, target=long[-1].hash, locators=(branch(20).genesis.hash,))
+
+    assert is_sound(long, 1000, expected, branch(20).chain.policy)
+    assert not is_sound(long, 1000, expected, SMALL_POLICY)
+
+
+def test_locators_are_bounded_and_keep_the_macro_block() -> None:
+    chain = open_chain(short_batches(20).genesis)
+    assert locators_of(chain) == (chain.genesis,)
+
+    short_batches(20).push_all(chain)
+
+    assert locators_of(chain) == (BLOCKS[19].hash,)
+    assert len(locators_of(chain)) <= MAX_LOCATORS
+
+
+@pytest.mark.parametrize("kind", ["good", "empty", "stranger", "too few", "other round", "micro"])
+def test_quorum(kind: str) -> None:
+    macro = BLOCKS[3]
+    good = macro.justification
+    assert isinstance(good, QuorumSignature)
+    changed: dict[str, Justification] = {
+        "good": good,
+        "empty": replace(good, signers=SignerSet(0)),
+        "stranger": replace(good, signers=SignerSet(good.signers.bits | 1 << 40)),
+        "too few": replace(good, signers=SignerSet(1)),
+        "other round": replace(good, round=good.round + 1),
+        "micro": ProducerSignature(bytes(64)),
+    }
+    validators = short_batches(20).genesis.block().header
+    assert isinstance(validators, type(macro_header()))
+    assert validators.next_validators is not None
+
+    is_valid = has_quorum(
+        replace(macro, justification=changed[kind]),
+        validators.next_validators,
+        SMALL_POLICY,
+        KeyCache(),
+    )
+
+    assert is_valid is (kind == "good")
