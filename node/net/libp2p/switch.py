@@ -11,7 +11,6 @@ cancelling `run` ends them all at once, and no socket is left open.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-import structlog
 import trio
 
 from node.errors import Fault, UnavailableError
@@ -28,8 +27,6 @@ from node.net.libp2p.tcp import TcpStream, bind, bound_address, open_tcp, wrap
 from node.net.scores import is_loopback
 from protocols.errors import WireError
 from protocols.types import PeerId
-
-log = structlog.get_logger("network")
 
 StreamHandler: TypeAlias = Callable[[Connection, Stream], Awaitable[None]]
 """Serves one stream of a peer. May raise UnavailableError, WireError and TooSlowError."""
