@@ -1,6 +1,6 @@
 """All benchmarks by name."""
 
-from tests.benchmarks import catch_up, idle, pipeline, start
+from tests.benchmarks import catch_up, gossip, idle, loop_stall, pipeline, start
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
@@ -12,6 +12,8 @@ _ALL = [
     Benchmark("decode_bomb", "refuse 10 MB of empty arrays", pipeline.decode_bomb),
     Benchmark("help_time", "run headway --help", start.help_time),
     Benchmark("start_time", "start 1, 8 and 20 nodes until height 3", start.start_time),
+    Benchmark("gossip_16", "reach 16 nodes with 1 KB and 100 KB", gossip.gossip_16),
+    Benchmark("loop_stall", "wake in time beside full blocks", loop_stall.loop_stall),
     Benchmark("idle_cost", "follow one block per second", idle.idle_cost),
 ]
 

@@ -38,14 +38,19 @@ def genesis_with_accounts() -> Genesis:
 
 def build_chain(blocks: int, transactions: int) -> tuple[Genesis, list[Block]]:
     """Return that many blocks above a genesis, macro blocks among them without transactions."""
+    return build_blocks([transactions] * blocks)
+
+
+def build_blocks(transactions: Sequence[int]) -> tuple[Genesis, list[Block]]:
+    """Return blocks above a genesis with so many transactions each; macro blocks have none."""
     genesis = genesis_with_accounts()
     builder = ChainBuilder(genesis)
     workload = Workload(seed=0, network=genesis.network, accounts=ACCOUNTS)
-    for _ in range(blocks):
+    for count in transactions:
         height = builder.next_height
         wanted: Sequence[Transaction] = ()
         if not POLICY.is_macro(height):
-            wanted = workload.take(transactions, height)
+            wanted = workload.take(count, height)
         builder.extend(1, [wanted])
     return genesis, builder.blocks
 
