@@ -207,3 +207,16 @@ async def reset_all(attacker: Attacker) -> None:
         frame = await attacker.next_frame()
         if frame.flags & Flag.SYN:
             await attacker.send(reset_frame(frame.stream_id))
+
+
+async def test_answers_that_nobody_reads_are_bounded(nursery: trio.Nursery) -> None:
+    """A peer asks for the largest answer over and over and takes none of them."""
+    node = await start(nursery, make_network("node"), handlers={BLOCK: serve_largest})
+    room = node.network._limits.max_answer_bytes_per_peer // MAX_RESPONSE_BYTES
+    async with await Attacker.join(Target.of(node)) as greedy:
+        for _ in range(room + 1):
+            stream_id = await greedy.start(greedy.target.protocol(BLOCK), b"\x01?")
+            await greedy.send(fin_frame(stream_id))
+        with trio.fail_after(BOUND_S):
+            await greedy.until_reset(stream_id)
+    nursery.cancel_scope.cancel()

@@ -39,6 +39,11 @@ class NetworkLimits:
     max_inbound_streams: int = 64
     """Streams of one peer open at the same time; more are reset. 64 x 256 KiB bounds what they can
     make us hold."""
+    max_answer_bytes_per_peer: int = 64 * 1024 * 1024
+    """Answers that one peer has asked for and not read yet. It may have five requests for missing
+    blocks open, of up to 10 MiB each; a further answer is given up, and it asks somebody else."""
+    max_answer_bytes: int = 256 * 1024 * 1024
+    """The same over all peers: a crowd that does not read cannot fill the memory."""
     max_requests_per_peer: int = 32
     """Requests of ours to one peer at the same time, below the inbound limit of the other side."""
     subscription_size: int = 256

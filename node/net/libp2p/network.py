@@ -18,6 +18,7 @@ from node.clock import WallClock
 from node.errors import Fault, PeerFaultError, UnavailableError
 from node.net.libp2p import requests, wellknown
 from node.net.libp2p.addresses import format_address, parse_address
+from node.net.libp2p.budget import AnswerBudget
 from node.net.libp2p.connection import Connection
 from node.net.libp2p.failures import NegotiationError
 from node.net.libp2p.gossip import Gossip
@@ -81,6 +82,9 @@ class Libp2pNetwork:
         Raises:
             ValueError: An address to listen on is malformed.
         """
+        self._answers = AnswerBudget(
+            per_peer=limits.max_answer_bytes_per_peer, in_all=limits.max_answer_bytes
+        )
         self._identity = Identity.from_seed(seed)
         self._peer_id = self._identity.peer_id
         self._listen = [parse_address(address)[0] for address in listen]
@@ -356,12 +360,18 @@ class Libp2pNetwork:
         with trio.fail_after(limits.timeout_s):
             payload = await requests.read_payload(stream, maximum=limits.max_request_bytes)
         response = await handler(connection.peer, payload)
+        if not self._answers.take(connection.peer, len(response)):
+            self._lines.info("answer_refused", peer=connection.peer, bytes=len(response))
+            stream.reset()
+            return
         try:
             with trio.fail_after(limits.timeout_s):
                 await requests.answer(stream, response)
         except trio.TooSlowError:
             self.report(connection.peer, Fault.TOO_SLOW)
             raise
+        finally:
+            self._answers.give_back(connection.peer, len(response))
 
     async def _serve_gossip(self, connection: Connection, stream: Stream) -> None:
         # A peer may open its stream before our side of the handshake is done.
