@@ -1,6 +1,7 @@
 """The task that dials the configured peers."""
 
 import math
+from collections import Counter
 from typing import Final
 
 import structlog
@@ -15,6 +16,9 @@ log = structlog.get_logger("dialer")
 
 INBOX_SIZE: Final = 64
 """Dials under way are bounded by the machine: nobody waits in practice."""
+
+FAILURES_BEFORE_WARNING: Final = 5
+"""Dials in a row that may fail silently: nodes of one network start within seconds."""
 
 LOOK_INTERVAL_S: Final = 0.5
 """Between two looks at who is connected: a lost peer is dialled again at most this much later."""
@@ -31,6 +35,8 @@ class DialerService:
         self._machine = machine
         self._network = network
         self._connected: set[PeerId] = set()
+        self._failures: Counter[PeerId] = Counter()
+        """Dials in a row that came to nothing."""
         self._outcomes, self._inbox = trio.open_memory_channel[Joined | DialFailed](INBOX_SIZE)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -70,6 +76,14 @@ class DialerService:
         try:
             await self._network.connect(dial.address)
         except UnavailableError as error:
-            log.debug("dial_failed", address=dial.address, reason=str(error))
+            self._log_failure(dial, str(error))
             outcome = DialFailed(dial.peer)
+        else:
+            del self._failures[dial.peer]
         await self._outcomes.send(outcome)
+
+    def _log_failure(self, dial: Dial, reason: str) -> None:
+        """Tell the operator once in each row of failures: a seed may be wrong or refuse us."""
+        self._failures[dial.peer] += 1
+        write = log.warning if self._failures[dial.peer] == FAILURES_BEFORE_WARNING else log.debug
+        write("seed_unreachable", address=dial.address, reason=reason)
