@@ -7,44 +7,43 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from cli.exit_codes import ExitCode
+from cli.exit_codes import CommandError, ExitCode
+from cli.net_options import (
+    CONDITION,
+    DEFAULT_NAME,
+    Wanted,
+    name_option,
+    network_options,
+    nodes_argument,
+    wait_option,
+    wait_timeout_option,
+)
 from cli.net_output import COLUMNS, heads_line, last_log_lines, status_row
+from cli.options import output_option
 from cli.output import Output, print_rows
-from node.errors import ConfigError
-from node.testnet.control import LOAD, NodeReport, Watch, report, running, stop, stop_load
-from node.testnet.expression import Condition, holds_on, parse
+from node.errors import ConfigError, UnreachableError
+from node.testnet.control import (
+    LOAD,
+    NodeReport,
+    Watch,
+    is_load_running,
+    report,
+    running,
+    stop,
+    stop_load,
+)
+from node.testnet.expression import holds_on
 from node.testnet.layout import Description, NetworkFolder, existing_networks, networks_folder
 from node.testnet.processes import kill_processes
 from node.testnet.selector import select
-from node.testnet.spec import (
-    NetworkSpec,
-    NodeSpec,
-    Topology,
-    mix_for,
-    nodes_of,
-    parse_duration_ms,
-    parse_load,
-    parse_mix,
-)
+from node.testnet.spec import NetworkSpec, NodeSpec, Topology, mix_for, nodes_of
 
-DEFAULT_NAME: Final = "testnet"
 KILL_TIMEOUT_S: Final = 10.0
 FOLLOW_INTERVAL_S: Final = 0.2
-
-_NAME_OPTION: Final = click.option(
-    "--name", envvar="HEADWAY_NET", help="Which network. Default: the only one, or 'testnet'."
-)
-_OUTPUT_OPTION: Final = click.option(
-    "-o", "--output", type=click.Choice(Output), default=Output.TABLE
-)
-_TIMEOUT_OPTION: Final = click.option(
-    "--timeout", default="60s", show_default=True, help="How long to wait, as 90s or 5m."
-)
-_NODES_ARGUMENT: Final = click.argument("nodes", nargs=-1, metavar="[NODE]...")
 
 
 @click.group()
@@ -58,55 +57,16 @@ def net() -> None:
 
 
 @net.command()
-@click.option("-n", "--nodes", "count", type=click.IntRange(1, 500), help="Number of nodes [8].")
-@click.option("--mix", help="Profiles, as history=2,full=3,light=2,pico=1.")
-@click.option("--validators", type=click.IntRange(1, 500), help="How many of the nodes validate.")
-@click.option("--seed", type=click.IntRange(0, 2**63), default=1, show_default=True)
-@click.option("--block-time", default="1s", show_default=True, help="Between two blocks.")
-@click.option(
-    "--batch-length",
-    type=click.IntRange(2, 1024),
-    default=20,
-    show_default=True,
-    help="Blocks in a batch; the last one makes them final.",
-)
-@click.option("--topology", type=click.Choice([each.value for each in Topology]), default="random")
-@click.option("--load", default="0", help="Transactions per second to send, as 50tps.")
-@click.option("--wait", "condition", help="Return when this holds, as 'height>=3'.")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the network.")
+@network_options
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Write the files and start nothing.")
-@_TIMEOUT_OPTION
-def up(
-    *,
-    count: int | None,
-    mix: str | None,
-    validators: int | None,
-    seed: int,
-    block_time: str,
-    batch_length: int,
-    topology: str,
-    load: str,
-    condition: str | None,
-    name: str,
-    dry_run: bool,
-    timeout: str,
-) -> None:
+@wait_timeout_option
+def up(*, wanted: Wanted | None, dry_run: bool, timeout_s: float, **parameters: Any) -> None:
     """Make a network and start it. It goes on when this command has ended."""
-    # Everything that can be mistyped is read before anything is written.
-    wanted = None if condition is None else parse(condition)
-    timeout_s = parse_duration_ms(timeout) / 1000
-    spec = NetworkSpec(
-        name=name,
-        seed=seed,
-        nodes=nodes_of(mix_for(count, None if mix is None else parse_mix(mix)), validators),
-        block_time_ms=parse_duration_ms(block_time),
-        batch_length=batch_length,
-        topology=Topology(topology),
-        load_tps=parse_load(load),
-    )
+    spec = _spec(**parameters)
     from node.testnet.prepare import prepare  # noqa: PLC0415 - only this command signs keys.
 
-    folder = NetworkFolder(_networks() / name)
+    folder = NetworkFolder(_networks() / spec.name)
     description = prepare(spec, folder, timestamp_ms=time.time_ns() // 1_000_000)
     if dry_run:
         click.echo(str(folder.path))
@@ -114,12 +74,12 @@ def up(
     _note(f"{len(spec.nodes)} nodes in {folder.path}")
     _start(folder, spec.nodes, description)
     if wanted is not None:
-        _wait(folder, spec.nodes, wanted, str(condition), timeout_s)
+        _wait(folder, spec.nodes, wanted, timeout_s)
     _show(report(folder, spec.nodes), Output.TABLE)
 
 
 @net.command("ls")
-@_OUTPUT_OPTION
+@output_option
 def list_networks(output: Output) -> None:
     """List the networks and how many of their nodes run."""
     rows = []
@@ -138,10 +98,10 @@ def list_networks(output: Output) -> None:
 
 
 @net.command()
-@_NODES_ARGUMENT
+@nodes_argument
 @click.option("--watch", is_flag=True, help="Show it anew whenever something changes.")
-@_OUTPUT_OPTION
-@_NAME_OPTION
+@output_option
+@name_option
 def status(nodes: Sequence[str], *, watch: bool, output: Output, name: str | None) -> None:
     """Show the nodes of a network; validators have a star."""
     folder, description = _open(name)
@@ -153,11 +113,11 @@ def status(nodes: Sequence[str], *, watch: bool, output: Output, name: str | Non
 
 
 @net.command()
-@click.argument("condition")
-@_NODES_ARGUMENT
-@_TIMEOUT_OPTION
-@_NAME_OPTION
-def wait(condition: str, nodes: Sequence[str], *, timeout: str, name: str | None) -> None:
+@click.argument("condition", type=CONDITION)
+@nodes_argument
+@wait_timeout_option
+@name_option
+def wait(condition: Wanted, nodes: Sequence[str], *, timeout_s: float, name: str | None) -> None:
     """Wait until CONDITION holds, as 'height >= 100 and any(peers < 3)'.
 
     Fields: height, finalized, behind, peers, head, phase, state, consensus, profile, name. A
@@ -165,15 +125,14 @@ def wait(condition: str, nodes: Sequence[str], *, timeout: str, name: str | None
     when the time is up, and says which nodes were the reason.
     """
     folder, description = _open(name)
-    timeout_s = parse_duration_ms(timeout) / 1000
-    _wait(folder, _select(description, nodes), parse(condition), condition, timeout_s)
+    _wait(folder, _select(description, nodes), condition, timeout_s)
 
 
 @net.command()
-@_NODES_ARGUMENT
+@nodes_argument
 @click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what comes.")
-@_NAME_OPTION
+@name_option
 def logs(nodes: Sequence[str], *, lines: int, follow: bool, name: str | None) -> None:
     """Print the end of the nodes' logs, each line with its node's name."""
     folder, description = _open(name)
@@ -193,9 +152,9 @@ def logs(nodes: Sequence[str], *, lines: int, follow: bool, name: str | None) ->
 
 
 @net.command("stop")
-@_NODES_ARGUMENT
+@nodes_argument
 @click.option("--kill", is_flag=True, help="With SIGKILL, as a power cut would.")
-@_NAME_OPTION
+@name_option
 def stop_nodes(nodes: Sequence[str], *, kill: bool, name: str | None) -> None:
     """Stop nodes; without names all, and the workload."""
     folder, description = _open(name)
@@ -213,30 +172,28 @@ def stop_nodes(nodes: Sequence[str], *, kill: bool, name: str | None) -> None:
 
 
 @net.command("start")
-@_NODES_ARGUMENT
-@click.option("--wait", "condition", help="Return when this holds, as 'height>=3'.")
-@_TIMEOUT_OPTION
-@_NAME_OPTION
+@nodes_argument
+@wait_option
+@wait_timeout_option
+@name_option
 def start_nodes_again(
-    nodes: Sequence[str], *, condition: str | None, timeout: str, name: str | None
+    nodes: Sequence[str], *, wanted: Wanted | None, timeout_s: float, name: str | None
 ) -> None:
     """Start nodes that do not run; without names all, and the workload."""
     folder, description = _open(name)
-    wanted = None if condition is None else parse(condition)
-    timeout_s = parse_duration_ms(timeout) / 1000
     chosen = _select(description, nodes)
     alive = running(folder, chosen)
     to_start = [node for node in chosen if node.name not in alive]
-    load = None if nodes or stop_load(folder) else description
+    load = None if nodes or is_load_running(folder) else description
     _start(folder, to_start, load)
     if wanted is not None:
-        _wait(folder, chosen, wanted, str(condition), timeout_s)
+        _wait(folder, chosen, wanted, timeout_s)
     _show(report(folder, chosen), Output.TABLE)
 
 
 @net.command()
 @click.option("--purge", is_flag=True, help="Delete the network's folder too.")
-@_NAME_OPTION
+@name_option
 def down(*, purge: bool, name: str | None) -> None:
     """Stop a whole network and its workload."""
     folder, description = _open(name)
@@ -251,22 +208,49 @@ def _networks() -> Path:
     return networks_folder(os.environ)
 
 
+def _spec(
+    *,
+    count: int | None,
+    mix: dict[str, int] | None,
+    block_time_s: float,
+    topology: str,
+    validators: int | None,
+    **parameters: Any,
+) -> NetworkSpec:
+    """Put the options together; what does not fit is a mistake of the command line."""
+    try:
+        return NetworkSpec(
+            nodes=nodes_of(mix_for(count, mix), validators),
+            block_time_ms=round(block_time_s * 1000),
+            topology=Topology(topology),
+            **parameters,
+        )
+    except ConfigError as error:
+        raise CommandError(ExitCode.USAGE, str(error)) from error
+
+
 def _open(name: str | None) -> tuple[NetworkFolder, Description]:
     """Open the network that is meant."""
     if name is None:
         networks = existing_networks(_networks())
         if not networks:
-            raise ConfigError(f"there is no network in {_networks()}: 'headway net up' makes one")
+            raise UnreachableError(
+                f"there is no network in {_networks()}: 'headway net up' makes one"
+            )
         names = [folder.path.name for folder in networks]
         if len(names) > 1 and DEFAULT_NAME not in names:
-            raise ConfigError(f"several networks: choose with --name: {', '.join(names)}")
+            reason = f"several networks: choose with --name: {', '.join(names)}"
+            raise CommandError(ExitCode.USAGE, reason)
         name = names[0] if len(names) == 1 else DEFAULT_NAME
     folder = NetworkFolder(_networks() / Path(name).name)
     return folder, Description.load(folder)
 
 
 def _select(description: Description, selectors: Sequence[str]) -> list[NodeSpec]:
-    return select(description.spec.nodes, selectors, Random())
+    try:
+        return select(description.spec.nodes, selectors, Random())
+    except ConfigError as error:
+        raise CommandError(ExitCode.USAGE, str(error)) from error
 
 
 def _start(folder: NetworkFolder, nodes: Sequence[NodeSpec], load: Description | None) -> None:
@@ -308,18 +292,17 @@ def _stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> None:
 def _wait(
     folder: NetworkFolder,
     nodes: Sequence[NodeSpec],
-    condition: Condition,
-    text: str,
+    wanted: Wanted,
     timeout_s: float,
 ) -> None:
     watch = Watch(folder, nodes)
-    fulfilled = watch.wait_for(condition, timeout_s)
+    fulfilled = watch.wait_for(wanted.condition, timeout_s)
     watch.close()
     if fulfilled:
         return
-    _note(f"{text!r} did not come to hold within {timeout_s:g} s")
+    _note(f"{wanted.text!r} did not come to hold within {timeout_s:g} s")
     for node_report in watch.reports.values():
-        if not holds_on(condition, node_report.facts):
+        if not holds_on(wanted.condition, node_report.facts):
             facts = node_report.facts
             seen = ", ".join(
                 f"{name}={facts[name]}" for name in ("state", "height", "phase", "peers")

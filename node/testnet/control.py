@@ -109,6 +109,12 @@ def stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> tuple[list[str], l
     return list(pids), end_processes(pids, timeout_s=STOP_TIMEOUT_S)
 
 
+def is_load_running(folder: NetworkFolder) -> bool:
+    """Tell whether the transaction workload runs."""
+    record = ProcessRecord.load(folder.load)
+    return record is not None and record.is_alive()
+
+
 def stop_load(folder: NetworkFolder) -> bool:
     """Stop the transaction workload. Tells whether there was one."""
     record = ProcessRecord.load(folder.load)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from node.errors import ConfigError
+from node.errors import ConfigError, UnreachableError
 from node.testnet.spec import NetworkSpec, NodeSpec, Topology
 
 FORMAT: Final = 1
@@ -114,13 +114,14 @@ class Description:
         """Read the file.
 
         Raises:
-            ConfigError: No such network, or the file is not what `save` writes.
+            ConfigError: The file is not what `save` writes.
+            UnreachableError: No such network.
         """
         path = folder.description
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ConfigError(f"there is no network {folder.path.name!r}") from None
+            raise UnreachableError(f"there is no network {folder.path.name!r}") from None
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path}: {error}") from error
         try:
@@ -148,5 +149,7 @@ def existing_networks(folder: Path) -> list[NetworkFolder]:
     """Return the networks under a folder, by name."""
     if not folder.is_dir():
         return []
-    found = (NetworkFolder(path) for path in sorted(folder.iterdir()))
+    # One that is being written has a hidden name.
+    paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    found = (NetworkFolder(path) for path in paths)
     return [network for network in found if network.description.is_file()]

@@ -1,5 +1,7 @@
 """Writing the files of a network: keys, genesis, settings. The same seed gives the same keys."""
 
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
@@ -34,22 +36,22 @@ def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> D
         ConfigError: The folder exists or cannot be written.
         ListenError: Not enough free ports.
     """
-    ports = _ports(spec)
-    try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError:
+    if folder.path.exists():
         name = folder.path.name
         raise ConfigError(
             f"network {name!r} exists: 'headway net start --name {name}' starts it again,"
             f" 'headway net down --purge --name {name}' removes it, another --name keeps both"
-        ) from None
+        )
+    description = Description(spec=spec, ports=_ports(spec))
+    # Named so that nobody takes it for a network: one that is there is there as a whole.
+    unfinished = NetworkFolder(folder.path.with_name(f".{folder.path.name}.{os.getpid()}"))
+    try:
+        _write(description, unfinished, timestamp_ms)
+        unfinished.path.rename(folder.path)
     except OSError as error:
         raise ConfigError(f"{folder.path}: {error.strerror}") from error
-    keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
-    _genesis(spec, keys, timestamp_ms).save(folder.genesis)
-    _write_nodes(spec, folder, keys, ports)
-    description = Description(spec=spec, ports=ports)
-    description.save(folder)
+    finally:
+        shutil.rmtree(unfinished.path, ignore_errors=True)
     return description
 
 
@@ -81,6 +83,16 @@ def _genesis(spec: NetworkSpec, keys: Mapping[str, NodeKeys], timestamp_ms: int)
         name=spec.name[:32],
         accounts=accounts,
     )
+
+
+def _write(description: Description, folder: NetworkFolder, timestamp_ms: int) -> None:
+    spec = description.spec
+    keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
+    genesis = _genesis(spec, keys, timestamp_ms)
+    folder.path.mkdir(parents=True)
+    genesis.save(folder.genesis)
+    _write_nodes(spec, folder, keys, description.ports)
+    description.save(folder)
 
 
 def _write_nodes(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from random import Random
 
-from node.errors import ConfigError
+from node.errors import ConfigError, UnreachableError
 from node.testnet.spec import NodeSpec
 
 
@@ -15,7 +15,8 @@ def select(nodes: Sequence[NodeSpec], selectors: Sequence[str], rng: Random) -> 
     `@random:2`.
 
     Raises:
-        ConfigError: A selector names nothing.
+        ConfigError: A selector has none of these forms.
+        UnreachableError: A selector names nothing.
     """
     if not selectors:
         return list(nodes)
@@ -35,7 +36,7 @@ def _names(nodes: Sequence[NodeSpec], selector: str, rng: Random) -> list[str]:
         found = [node.name for node in nodes if fnmatchcase(node.name, selector)]
     if not found:
         names = ", ".join(node.name for node in nodes[:12])
-        raise ConfigError(f"no node is named by {selector!r}; there are: {names}")
+        raise UnreachableError(f"no node is named by {selector!r}; there are: {names}")
     return found
 
 

@@ -16,10 +16,13 @@ STATE_PROFILES: Final = ("history", "full")
 MAX_NODES: Final = 500
 """One address family of loopback ports and one laptop; more needs the simulator."""
 
+MIN_BLOCK_TIME_MS: Final = 10
+MAX_BLOCK_TIME_MS: Final = 300_000
+"""A longer one is beyond what a policy can have as the timeout of a producer."""
+
 MAX_DEFAULT_VALIDATORS: Final = 7
 """Enough to lose two and go on; each further one costs every node two votes a batch."""
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:tps|/s)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -74,6 +77,8 @@ class NetworkSpec:
             raise ConfigError(f"a network has 1..{MAX_NODES} nodes: {len(self.nodes)}")
         if not any(node.is_validator for node in self.nodes):
             raise ConfigError("no node can validate: give the network a history or full node")
+        if not MIN_BLOCK_TIME_MS <= self.block_time_ms <= MAX_BLOCK_TIME_MS:
+            raise ConfigError(f"block time must be 10ms..5m: {self.block_time_ms} ms")
         if not 0 <= self.load_tps <= 10_000:
             raise ConfigError(f"load must be 0..10000 tps: {self.load_tps:g}")
 
@@ -89,11 +94,11 @@ def nodes_of(mix: dict[str, int], validators: int | None) -> tuple[NodeSpec, ...
         ConfigError: More validators than nodes that keep state, or none.
     """
     able = sum(mix.get(profile, 0) for profile in STATE_PROFILES)
+    if not able:
+        raise ConfigError("no node can validate: give the network a history or full node")
     wanted = min(able, MAX_DEFAULT_VALIDATORS) if validators is None else validators
     if not 1 <= wanted <= able:
-        raise ConfigError(
-            f"{wanted} validators need as many history or full nodes, and at least one: {able}"
-        )
+        raise ConfigError(f"{wanted} validators need as many history or full nodes, not {able}")
     nodes: list[NodeSpec] = []
     for profile in PROFILES:
         for number in range(1, mix.get(profile, 0) + 1):
@@ -153,19 +158,6 @@ def _default_mix(count: int) -> dict[str, int]:
         "light": light,
         "pico": pico,
     }
-
-
-def parse_duration_ms(text: str) -> int:
-    """Read `250ms`, `1s`, `1.5s` or `2m` as milliseconds.
-
-    Raises:
-        ConfigError: It is none of these.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(f"{text!r} is not a duration such as 250ms, 1s or 2m")
-    unit_ms = {"ms": 1, "s": 1000, "m": 60_000}[match[2]]
-    return round(float(match[1]) * unit_ms)
 
 
 def parse_load(text: str) -> float:

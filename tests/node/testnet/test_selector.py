@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from node.errors import ConfigError
+from node.errors import ConfigError, UnreachableError
 from node.testnet.selector import select
 from node.testnet.spec import nodes_of
 
@@ -33,7 +33,13 @@ def test_at_random_repeats_with_its_seed() -> None:
     assert len(first) == 2
 
 
-@pytest.mark.parametrize("selector", ["full-9", "n0", "n7", "@random:0", "@random:x", "color=red"])
+@pytest.mark.parametrize("selector", ["full-9", "n0", "n7", "FULL-1", "profile=none"])
 def test_a_selector_that_names_nothing_is_an_error(selector: str) -> None:
+    with pytest.raises(UnreachableError, match="there are: history-1, full-1"):
+        select(NODES, [selector], Random(0))
+
+
+@pytest.mark.parametrize("selector", ["@random:0", "@random:7", "@random:x", "color=red"])
+def test_a_selector_that_makes_no_sense(selector: str) -> None:
     with pytest.raises(ConfigError):
         select(NODES, [selector], Random(0))

@@ -9,7 +9,6 @@ from node.testnet.spec import (
     NetworkSpec,
     mix_for,
     nodes_of,
-    parse_duration_ms,
     parse_load,
     parse_mix,
 )
@@ -26,9 +25,18 @@ def test_fewer_validators_can_be_asked_for() -> None:
     assert sum(node.is_validator for node in nodes_of({"full": 5}, 2)) == 2
 
 
-@pytest.mark.parametrize(("mix", "validators"), [({"light": 3}, None), ({"full": 2}, 3)])
-def test_validators_need_nodes_that_keep_state(mix: dict[str, int], validators: int | None) -> None:
-    with pytest.raises(ConfigError, match="validators need"):
+@pytest.mark.parametrize(
+    ("mix", "validators", "reason"),
+    [
+        ({"light": 3}, None, "no node can validate"),
+        ({"light": 3}, 1, "no node can validate"),
+        ({"full": 2, "pico": 1}, 3, "3 validators need as many history or full nodes, not 2"),
+    ],
+)
+def test_validators_need_nodes_that_keep_state(
+    mix: dict[str, int], validators: int | None, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
         nodes_of(mix, validators)
 
 
@@ -59,19 +67,6 @@ def test_count_and_mix_must_agree() -> None:
         mix_for(4, {"full": 3})
 
 
-@pytest.mark.parametrize(
-    ("text", "milliseconds"), [("250ms", 250), ("1s", 1000), ("1.5s", 1500), ("2m", 120_000)]
-)
-def test_durations(text: str, milliseconds: int) -> None:
-    assert parse_duration_ms(text) == milliseconds
-
-
-@pytest.mark.parametrize("text", ["", "1", "1h", "-1s", "s", "1 s"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ConfigError, match="not a duration"):
-        parse_duration_ms(text)
-
-
 def test_loads() -> None:
     assert [parse_load(text) for text in ("50tps", "50/s", "0.5")] == [50.0, 50.0, 0.5]
     with pytest.raises(ConfigError, match="not a load"):
@@ -82,3 +77,11 @@ def test_loads() -> None:
 def test_a_name_is_a_plain_folder_name(name: str) -> None:
     with pytest.raises(ConfigError, match="network name"):
         NetworkSpec(name=name, seed=1, nodes=nodes_of({"full": 1}, None))
+
+
+@pytest.mark.parametrize("block_time_ms", [0, 9, 300_001])
+def test_a_block_time_that_no_policy_has(block_time_ms: int) -> None:
+    with pytest.raises(ConfigError, match="block time must be"):
+        NetworkSpec(
+            name="n", seed=1, nodes=nodes_of({"full": 1}, None), block_time_ms=block_time_ms
+        )
