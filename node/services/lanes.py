@@ -16,9 +16,9 @@ ItemT = TypeVar("ItemT")
 
 
 def take_waiting(channel: trio.MemoryReceiveChannel[ItemT]) -> list[ItemT]:
-    """Take all that waits in a channel at this moment, in order. Never waits."""
+    """Take all that waits in a channel at this moment, in order. Never waits, never raises."""
     taken: list[ItemT] = []
-    with suppress(trio.WouldBlock):
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
         while True:
             taken.append(channel.receive_nowait())
     return taken

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from node.services.lanes import Lanes
+from node.services.lanes import Lanes, take_waiting
 
 
 class Lane(Enum):
@@ -94,3 +94,22 @@ async def test_cancelled_sender_has_put_nothing_in(
 
     assert await inbox.receive(BOTH) == 0
     assert inbox.waiting(Lane.SLOW) == 0
+
+
+async def test_all_that_waits_is_taken_at_once_and_in_order() -> None:
+    sender, receiver = trio.open_memory_channel[int](3)
+    assert take_waiting(receiver) == []
+    for item in (1, 2, 3):
+        sender.send_nowait(item)
+
+    assert take_waiting(receiver) == [1, 2, 3]
+    assert take_waiting(receiver) == []
+
+
+async def test_what_waits_in_a_channel_that_has_ended_is_taken() -> None:
+    """The next wait finds out about the end, not this look."""
+    sender, receiver = trio.open_memory_channel[int](3)
+    sender.send_nowait(1)
+    sender.close()
+
+    assert take_waiting(receiver) == [1]

@@ -126,6 +126,34 @@ async def test_reverted_transactions_wait_again(parts: Parts) -> None:
     assert parts.waiting() == {1, 3}
 
 
+async def test_reverted_transactions_wait_also_if_they_never_did(parts: Parts) -> None:
+    """They came inside a block, and the pool was empty."""
+    fork = ChainBuilder(parts.builder.genesis)
+    parts.builder.micro([ONE, TWO])
+    await _push(parts)
+    assert parts.waiting() == set()
+
+    fork.skip()
+    fork.micro([TWO])
+    await _push(parts, fork)
+
+    assert parts.waiting() == {1}
+
+
+async def test_a_whole_batch_takes_what_waits(parts: Parts) -> None:
+    """The blocks are final before the first event is read."""
+    for each in (ONE, TWO):
+        await parts.service.submit(each)
+    parts.builder.micro()
+    parts.builder.micro([ONE])
+    parts.builder.extend(2)
+
+    await _push(parts)
+
+    assert parts.chain.macro_head.hash == parts.builder.head.hash
+    assert parts.waiting() == {2}
+
+
 async def test_reverted_by_a_macro_block_they_wait_again(parts: Parts) -> None:
     """By the time that the event is read their block is deleted."""
     await parts.service.submit(ONE)
