@@ -6,12 +6,15 @@ import click
 
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import output_option, timeout_option
-from cli.output import Output, Row, print_record, print_rows, short_hash
+from cli.output import Output, Row, print_record, print_rows, short_hash, table
 from cli.status import NEWS_TIMEOUT_S, statuses
 from cli.target import target_of, target_options
 from node.rpc.client import Call, RpcClient, RpcError
 
-COLUMNS: Final = ("number", "type", "hash", "time", "signed")
+COLUMNS: Final = ("number", "type", "hash", "time", "txs", "signed")
+WIDTHS: Final = {"number": 8, "type": 10, "txs": 5}
+"""At least, so that blocks that come later stand below those that were first."""
+
 MAX_TAIL: Final = 100
 """Blocks in one request: as many as the node answers in a batch."""
 
@@ -46,28 +49,47 @@ def get(
 @timeout_option(5.0, "Longest wait for each answer.")
 def tail(count: int, output: Output, timeout_s: float, *, follow: bool, **parameters: Any) -> None:
     """Show the newest blocks, the head last."""
+    if follow and output is Output.JSON:
+        raise CommandError(ExitCode.USAGE, "what has no end is no JSON array: use -o ndjson")
     with target_of(parameters).connect(timeout_s + NEWS_TIMEOUT_S * follow) as client:
+        source = _Source(client)
         head = client.call("getBlockNumber")["data"]
-        _print(_blocks(client, max(head - count + 1, 0), head), output)
+        _print(source.blocks(max(head - count + 1, 0), head), output)
         if follow:
-            _follow(client, head, output)
+            _follow(source, head, output)
 
 
-def _follow(client: RpcClient, shown: int, output: Output) -> None:
-    streamed = Output.NDJSON if output is Output.JSON else output
-    for news in statuses(client):
+def _follow(source: "_Source", shown: int, output: Output) -> None:
+    for news in statuses(source.client):
         # After a rebranch the head may be lower; blocks already shown are not shown again.
         first = max(shown + 1, news["height"] - MAX_TAIL + 1)
         if news["height"] >= first:
-            _print(_blocks(client, first, news["height"]), streamed, with_header=False)
+            _print(source.blocks(first, news["height"]), output, with_header=False)
             shown = news["height"]
 
 
-def _blocks(client: RpcClient, first: int, last: int) -> list[Row]:
-    numbers = range(first, last + 1)
-    answers = client.batch([Call("getBlockByNumber", [number]) for number in numbers])
-    # A block that is missing was replaced while we asked; the next look shows its successor.
-    return [answer["data"] for answer in answers if not isinstance(answer, RpcError)]
+class _Source:
+    """The blocks of one node, with bodies where it keeps them."""
+
+    def __init__(self, client: RpcClient) -> None:
+        self.client = client
+        try:
+            client.call("getLatestBlock", [True])
+        except RpcError:
+            self._with_body = False
+        else:
+            self._with_body = True
+
+    def blocks(self, first: int, last: int) -> list[Row]:
+        calls = [
+            Call("getBlockByNumber", [number, self._with_body]) for number in range(first, last + 1)
+        ]
+        # A block that is missing was replaced while we asked; the next look shows its successor.
+        return [
+            answer["data"]
+            for answer in self.client.batch(calls)
+            if not isinstance(answer, RpcError)
+        ]
 
 
 def _print(blocks: list[Row], output: Output, *, with_header: bool = True) -> None:
@@ -75,11 +97,8 @@ def _print(blocks: list[Row], output: Output, *, with_header: bool = True) -> No
         print_rows(blocks, output, ())
         return
     rows = [_row(each) for each in blocks]
-    if with_header:
-        print_rows(rows, output, COLUMNS)
-        return
-    for row in rows:
-        click.echo("  ".join(str(row[column]) for column in COLUMNS))
+    text = table(rows, COLUMNS, widths=WIDTHS)
+    click.echo(text if with_header else text.partition("\n")[2])
 
 
 def _row(content: Row) -> dict[str, Any]:
@@ -88,6 +107,7 @@ def _row(content: Row) -> dict[str, Any]:
         "type": content["type"],
         "hash": short_hash(content["hash"]),
         "time": _clock(content["timestamp"]),
+        "txs": len(content["transactions"]) if "transactions" in content else None,
         "signed": content["justification"]["type"],
     }
 

@@ -33,7 +33,8 @@ def health(output: Output, timeout_s: float, **parameters: Any) -> None:
     if not status["consensus"]:
         raise CommandError(
             ExitCode.NOT_READY,
-            f"not ready: phase {status.get('phase')}, {status.get('peers')} peers",
+            f"not ready: phase {status['phase']}, {status['peer_lists']['live']} live peers"
+            f" of {status['min_peers']} that it needs",
         )
 
 

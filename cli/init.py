@@ -10,7 +10,7 @@ import click
 
 from cli.exit_codes import CommandError, ExitCode
 from node.chain.genesis import Genesis
-from node.config import default_file
+from node.config import SETTINGS_BY_KEY, default_file
 from node.config_file import settings_text
 from node.errors import ConfigError
 from node.keys import NodeKeys
@@ -60,6 +60,7 @@ def init(
         raise CommandError(
             ExitCode.USAGE, f"a new network needs a validator, and profile {profile} cannot be one"
         )
+    _check_seeds(seeds)
     folder = folder or default_file(os.environ).parent
     _refuse_existing(folder)
     keys = NodeKeys.generate()
@@ -75,6 +76,14 @@ def init(
     else:
         genesis.save(folder / GENESIS_NAME)
     _report(folder, keys, genesis)
+
+
+def _check_seeds(seeds: tuple[str, ...]) -> None:
+    """Refuse now what the node would refuse when it starts."""
+    try:
+        SETTINGS_BY_KEY["seeds"].read(seeds)
+    except ValueError as error:
+        raise CommandError(ExitCode.USAGE, f"--seed: {error}") from error
 
 
 def _alone(keys: NodeKeys, name: str) -> Genesis:

@@ -4,6 +4,8 @@ Commands are imported when they are called: `headway --help` and commands that o
 start fast, and libp2p alone takes a second. So names and summaries stand here.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -63,7 +65,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; turn an error raised on purpose into its line and exit code."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(ExitCode.INTERRUPTED)
         except (NodeError, BaseExceptionGroup) as error:
@@ -72,6 +74,19 @@ class LazyGroup(click.Group):
                 raise
             reasons = "; ".join(dict.fromkeys(str(each) for each in errors))
             raise CommandError(exit_code_of(errors[0]), reasons) from error
+        # Here, where an error of the disk can still be told in one line.
+        sys.stdout.flush()
+        return result
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program; turn a write that fails into its line and exit code."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            # Python would try the same write again at its end, and complain a second time.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            click.echo(f"headway: standard output: {error.strerror}", err=True)
+            sys.exit(ExitCode.UNEXPECTED)
 
 
 @click.group(

@@ -49,16 +49,28 @@ def print_record(record: Row, output: Output) -> None:
             click.echo(json.dumps(record))
 
 
-def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Return rows as aligned text: numbers to the right, nothing as a dash."""
+def table(
+    rows: Sequence[Row], columns: Sequence[str], widths: Mapping[str, int] | None = None
+) -> str:
+    """Return rows as aligned text: numbers to the right, nothing as a dash.
+
+    Args:
+        rows: What to show.
+        columns: Names of the facts that are shown, in order.
+        widths: Characters that a column takes at least.
+    """
+    smallest = widths or {}
     cells = [[_shortened(cell(row.get(column))) for column in columns] for row in rows]
     is_number = [_is_numeric([row.get(column) for row in rows]) for column in columns]
     lines = [[column.upper() for column in columns], *cells]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widest = [
+        max(smallest.get(column, 0), *(len(line[index]) for line in lines))
+        for index, column in enumerate(columns)
+    ]
     return "\n".join(
         "  ".join(
             text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(line, widths, is_number, strict=True)
+            for text, width, right in zip(line, widest, is_number, strict=True)
         ).rstrip()
         for line in lines
     )

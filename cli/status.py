@@ -1,12 +1,14 @@
 """`headway status`."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 import click
 
+from cli.exit_codes import CommandError, ExitCode
 from cli.options import output_option, timeout_option
-from cli.output import Output, Row, print_record, print_rows, short_hash
+from cli.output import Output, Row, print_record, short_hash
 from cli.target import target_of, target_options
 from node.rpc.client import RpcClient
 
@@ -24,12 +26,18 @@ LINE: Final = ("height", "head", "finalized", "phase", "consensus", "peers", "be
 @click.option("--watch", is_flag=True, help="Print a line for each change until interrupted.")
 def status(output: Output, timeout_s: float, *, watch: bool, **parameters: Any) -> None:
     """Show what a node is doing."""
+    if watch and output is Output.JSON:
+        raise CommandError(ExitCode.USAGE, "what has no end is no JSON array: use -o ndjson")
     with target_of(parameters).connect(timeout_s + NEWS_TIMEOUT_S * watch) as client:
         if not watch:
             print_record(client.call("getStatus")["data"], output)
             return
+        shown = ""
         for news in statuses(client):
-            _print_line(news, output)
+            # Not all news is in the line.
+            if (text := _line(news, output)) != shown:
+                click.echo(text)
+            shown = text
 
 
 def statuses(client: RpcClient) -> Iterator[Row]:
@@ -44,13 +52,11 @@ def statuses(client: RpcClient) -> Iterator[Row]:
             yield news
 
 
-def _print_line(news: Row, output: Output) -> None:
-    match output:
-        case Output.TABLE:
-            facts = {**news, "head": short_hash(news.get("head"))}
-            click.echo(" ".join(f"{name}={_word(facts.get(name))}" for name in LINE))
-        case Output.JSON | Output.NDJSON:
-            print_rows([news], Output.NDJSON, ())
+def _line(news: Row, output: Output) -> str:
+    if output is Output.NDJSON:
+        return json.dumps(news)
+    facts = {**news, "head": short_hash(news.get("head"))}
+    return " ".join(f"{name}={_word(facts.get(name))}" for name in LINE)
 
 
 def _word(value: Any) -> str:

@@ -1,9 +1,11 @@
 """Which running node a command talks to."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import click
@@ -11,14 +13,18 @@ import click
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import config_option
 from node.config import load_settings
-from node.errors import UnreachableError
+from node.errors import NodeError, UnreachableError
 from node.process import ProcessRecord
 from node.rpc.client import RpcClient
-from node.testnet.layout import NetworkFolder, existing_networks, networks_folder
+from node.testnet.layout import Description, NetworkFolder, existing_networks, networks_folder
+from node.testnet.selector import select
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 TOKEN_FILE = "rpc-token"  # noqa: S105 - the name of the file, not its content.
+
+
+_HOST_PORT = re.compile(r"[^/:\s]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,7 @@ def target_options(command: Decorated) -> Decorated:
 def target_of(parameters: dict[str, Any]) -> Target:
     """Take the options of `target_options` out of a command's parameters."""
     rpc = parameters.pop("rpc")
-    if rpc is not None and not rpc.rpartition(":")[2].isdecimal():
+    if rpc is not None and not _HOST_PORT.fullmatch(rpc):
         raise CommandError(ExitCode.USAGE, f"--rpc {rpc!r} is not HOST:PORT")
     return Target(
         rpc=rpc,
@@ -116,14 +122,22 @@ def _folder_in_network(name: str) -> Path:
     network, separator, node = name.rpartition("/")
     networks = existing_networks(networks_folder(os.environ))
     found = [each for each in networks if not separator or each.path.name == network]
-    having = [each for each in found if each.node(node).path.is_dir()]
+    having = [(each, named) for each in found for named in _named(each, node)]
     if not having:
         raise UnreachableError(f"no local network has a node {name!r}")
     if len(having) > 1:
-        names = ", ".join(f"{each.path.name}/{node}" for each in having)
-        raise CommandError(ExitCode.USAGE, f"several networks have such a node: {names}")
-    return _data_folder(having[0], node)
+        names = ", ".join(f"{each.path.name}/{named}" for each, named in having)
+        raise CommandError(ExitCode.USAGE, f"{name!r} names several nodes: {names}")
+    network_folder, named = having[0]
+    return network_folder.node(named).data
 
 
-def _data_folder(network: NetworkFolder, node: str) -> Path:
-    return network.node(node).data
+def _named(network: NetworkFolder, node: str) -> list[str]:
+    """Return the nodes of a network that a name, a position or a glob means."""
+    if network.node(node).path.is_dir():
+        return [node]
+    try:
+        nodes = Description.load(network).spec.nodes
+        return [each.name for each in select(nodes, [node], Random())]
+    except NodeError:
+        return []

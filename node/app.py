@@ -233,6 +233,7 @@ class Node:
             "finalized_hash": macro_head.hash.hex(),
             "consensus": self.is_established,
             "peers": len(self.peers),
+            "min_peers": self._parts.min_peers,
             "mempool": 0 if self._mempool is None else len(self._mempool.mempool),
             "phase": sync.phase.value,
             "behind": max(self._best_height() - head.number, 0),

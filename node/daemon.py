@@ -116,7 +116,7 @@ async def _run(
 
 
 async def _run_until_told(node: Node, server: RpcServer, config: NodeConfig, ready: Ready) -> int:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as watch:
             async with trio.open_nursery() as nursery:
                 await nursery.start(node.run)

@@ -17,6 +17,8 @@ from tests.node.rpc.fake_view import FakeView
 T = TypeVar("T")
 
 FACTS: dict[str, Any] = {
+    "min_peers": 3,
+    "peer_lists": {"live": 1},
     "profile": "full",
     "height": 5,
     "head": "ab" * 32,
