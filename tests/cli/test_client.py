@@ -37,7 +37,7 @@ async def _ask(server: RpcServer, *arguments: str | Path) -> Result:
 async def test_status(server: RpcServer) -> None:
     shown = await _ask(server, "status", "-o", "json")
     assert (shown.exit_code, json.loads(shown.stdout)) == (0, FACTS)
-    assert "phase      live\n" in (await _ask(server, "status")).stdout
+    assert "phase       live\n" in (await _ask(server, "status")).stdout
 
 
 async def test_watching_ends_when_the_node_does(view: StatusView, server: RpcServer) -> None:
