@@ -1,5 +1,6 @@
 """`headway net`: local networks of real daemons."""
 
+import json
 import os
 import shutil
 import sys
@@ -22,9 +23,9 @@ from cli.net_options import (
     wait_option,
     wait_timeout_option,
 )
-from cli.net_output import COLUMNS, heads_line, last_log_lines, status_row
+from cli.net_output import COLUMNS, heads_line, last_log_lines, status_facts, status_row
 from cli.options import output_option
-from cli.output import Output, print_rows
+from cli.output import Output, print_rows, table
 from node.errors import ConfigError, UnreachableError
 from node.testnet.control import (
     LOAD,
@@ -41,6 +42,12 @@ from node.testnet.layout import Description, NetworkFolder, existing_networks, n
 from node.testnet.processes import kill_processes
 from node.testnet.selector import select
 from node.testnet.spec import NetworkSpec, NodeSpec, Topology, mix_for, nodes_of
+
+REASONS: Final = ("state", "height", "finalized", "phase", "consensus", "peers")
+"""Facts that are told of a node for which a condition does not hold."""
+
+MAX_EXPLAINED: Final = 3
+"""Nodes whose last log lines are shown: of more, nobody reads them."""
 
 KILL_TIMEOUT_S: Final = 10.0
 FOLLOW_INTERVAL_S: Final = 0.2
@@ -301,13 +308,15 @@ def _wait(
     if fulfilled:
         return
     _note(f"{wanted.text!r} did not come to hold within {timeout_s:g} s")
-    for node_report in watch.reports.values():
-        if not holds_on(wanted.condition, node_report.facts):
-            facts = node_report.facts
-            seen = ", ".join(
-                f"{name}={facts[name]}" for name in ("state", "height", "phase", "peers")
-            )
+    reports = watch.reports.values()
+    failing = [each for each in reports if not holds_on(wanted.condition, each.facts)]
+    for node_report in failing:
+        facts = node_report.facts
+        seen = ", ".join(f"{name}={facts[name]}" for name in REASONS)
+        if len(failing) <= MAX_EXPLAINED:
             _explain(folder, node_report.node.name, seen)
+        else:
+            _note(f"{node_report.node.name}: {seen}")
     raise SystemExit(ExitCode.NOT_READY)
 
 
@@ -318,22 +327,32 @@ def _explain(folder: NetworkFolder, name: str, reason: str) -> None:
 
 
 def _watch(folder: NetworkFolder, nodes: Sequence[NodeSpec], output: Output) -> None:
-    watch = Watch(folder, nodes)
+    watch, shown = Watch(folder, nodes), ""
     while True:
-        while watch.next_news(0):
+        while watch.next_news(0) or not watch.is_complete:
             pass
-        if sys.stdout.isatty() and output is Output.TABLE:
-            click.clear()
-        _show(list(watch.reports.values()), output)
+        text = _shown(list(watch.reports.values()), output)
+        if text != shown:
+            if sys.stdout.isatty() and output is Output.TABLE:
+                click.clear()
+            click.echo(text)
+        shown = text
         watch.next_news(60.0)
         # A new block reaches all nodes within moments: show it once.
         time.sleep(FOLLOW_INTERVAL_S)
 
 
 def _show(reports: Sequence[NodeReport], output: Output) -> None:
-    print_rows([status_row(each) for each in reports], output, COLUMNS)
+    click.echo(_shown(reports, output))
+
+
+def _shown(reports: Sequence[NodeReport], output: Output) -> str:
     if output is Output.TABLE:
-        click.echo(heads_line(reports))
+        return f"{table([status_row(each) for each in reports], COLUMNS)}\n{heads_line(reports)}"
+    rows = [status_facts(each) for each in reports]
+    if output is Output.JSON:
+        return json.dumps(rows, indent=2)
+    return "\n".join(json.dumps(row) for row in rows)
 
 
 def _print_new_lines(path: Path, label: str, positions: dict[str, int]) -> None:

@@ -28,7 +28,7 @@ COLUMNS: Final = (
 
 
 def status_row(report: NodeReport) -> dict[str, Any]:
-    """Return one row of the status table, plain JSON values."""
+    """Return one row of the status table."""
     status = report.status
     return {
         "name": report.node.name + ("*" if report.node.is_validator else ""),
@@ -42,6 +42,19 @@ def status_row(report: NodeReport) -> dict[str, Any]:
         "consensus": status.get("consensus"),
         "peers": status.get("peers"),
         "memory": None if report.pid is None else _megabytes(proportional_bytes(report.pid)),
+    }
+
+
+def status_facts(report: NodeReport) -> dict[str, Any]:
+    """Return all that is known of a node, for programs."""
+    return {
+        "name": report.node.name,
+        "profile": report.node.profile,
+        "validator": report.node.is_validator,
+        "state": report.state,
+        "pid": report.pid,
+        "memory_bytes": None if report.pid is None else proportional_bytes(report.pid),
+        "status": dict(report.status) or None,
     }
 
 

@@ -19,8 +19,9 @@ from node.testnet.layout import NetworkFolder
 from node.testnet.processes import end_processes
 from node.testnet.spec import NodeSpec
 
-STATUS_TIMEOUT_S: Final = 5.0
-"""A node that does not answer within this is shown as not answering."""
+STATUS_TIMEOUT_S: Final = 3.0
+"""A node that does not answer within this is shown as not answering. Longer than a node holds a
+question for news."""
 
 STOP_TIMEOUT_S: Final = 10.0
 """Longer than a node's own bound for a graceful stop."""
@@ -61,8 +62,12 @@ class NodeReport:
             "peers": status.get("peers"),
             "phase": status.get("phase"),
             "behind": status.get("behind"),
-            "consensus": str(status["consensus"]).lower() if "consensus" in status else None,
+            "consensus": _yes_no(status.get("consensus")),
         }
+
+
+def _yes_no(value: bool | None) -> str | None:  # noqa: FBT001 - a fact, not a switch.
+    return None if value is None else ("yes" if value else "no")
 
 
 def report(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> list[NodeReport]:
@@ -138,16 +143,22 @@ class Watch:
         self._folder = folder
         self._news: queue.Queue[NodeReport] = queue.Queue()
         self._stopping = threading.Event()
+        self._unheard = {node.name for node in nodes}
         self.reports = {node.name: NodeReport(node=node, state="stopped") for node in nodes}
-        """The newest report of each node, in the order given."""
+        """The newest report of each node, in the order given. Only once `is_complete`."""
         for node in nodes:
             # Daemon threads: a command that is done does not wait for a silent node.
             threading.Thread(target=self._follow, args=(node,), daemon=True).start()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every node has been heard of, or found not to answer."""
+        return not self._unheard
+
     def wait_for(self, condition: Condition, timeout_s: float) -> bool:
         """Wait until a condition holds. Tells whether it came to hold in time."""
         deadline = time.monotonic() + timeout_s
-        while not holds(condition, [each.facts for each in self.reports.values()]):
+        while not self.is_complete or not holds(condition, self._facts()):
             if not self.next_news(deadline - time.monotonic()):
                 return False
         return True
@@ -159,11 +170,15 @@ class Watch:
         except queue.Empty:
             return False
         self.reports[news.node.name] = news
+        self._unheard.discard(news.node.name)
         return True
 
     def close(self) -> None:
         """End the threads, each with the answer that it waits for."""
         self._stopping.set()
+
+    def _facts(self) -> list[Facts]:
+        return [each.facts for each in self.reports.values()]
 
     def _follow(self, node: NodeSpec) -> None:
         last: NodeReport | None = None
@@ -171,6 +186,7 @@ class Watch:
             record = ProcessRecord.load(self._folder.node(node.name).data)
             if record is not None and record.is_alive():
                 self._follow_running(node, record)
+                last = None
             now = report_one(self._folder, node)
             if now != last:
                 self._news.put(now)
@@ -180,7 +196,7 @@ class Watch:
     def _follow_running(self, node: NodeSpec, record: ProcessRecord) -> None:
         """Pass on the news of one process until it stops answering."""
         sequence = 0
-        with RpcClient(record.rpc, timeout_s=STATUS_TIMEOUT_S + NEWS_TIMEOUT_S) as client:
+        with RpcClient(record.rpc, timeout_s=STATUS_TIMEOUT_S) as client:
             while not self._stopping.is_set():
                 question = {"after": sequence, "timeout_s": NEWS_TIMEOUT_S}
                 try:

@@ -24,6 +24,14 @@ Facts: TypeAlias = Mapping[str, FieldValue]
 NUMBER_FIELDS: Final = frozenset({"height", "finalized", "peers", "behind"})
 TEXT_FIELDS: Final = frozenset({"state", "phase", "profile", "name", "head", "consensus"})
 
+WORDS: Final = {
+    "state": ("running", "stopped", "crashed", "silent"),
+    "phase": ("searching", "catching_up", "live"),
+    "profile": ("history", "full", "light", "pico"),
+    "consensus": ("yes", "no"),
+}
+"""All that a field can be: a condition on another word would be waited for in vain."""
+
 _ALIASES: Final = {"head_height": "height", "macro": "finalized"}
 _TOKEN: Final = re.compile(r"\s*(>=|<=|==|!=|>|<|\(|\)|'[^']*'|\"[^\"]*\"|[\w.\-]+)")
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -193,7 +201,10 @@ class _Parser:
     def _value(self, field: str) -> FieldValue:
         token = self._take()
         if field in TEXT_FIELDS:
-            return token.strip("'\"")
+            word = token.strip("'\"")
+            if word not in WORDS.get(field, (word,)):
+                raise self._error(f"{field} is one of {', '.join(WORDS[field])}, not {word!r}")
+            return word
         if not token.isdecimal():
             raise self._error(f"{field} needs a whole number, not {token!r}")
         return int(token)
@@ -228,9 +239,9 @@ def _tokens(text: str) -> list[str]:
     while position < len(stripped):
         match = _TOKEN.match(stripped, position)
         if match is None:
-            raise ConfigError(
-                f"condition {text!r}: unexpected {stripped[position:].strip()[:10]!r}"
-            )
+            rest = stripped[position:].strip()
+            hint = "; is == meant?" if rest.startswith("=") else ""
+            raise ConfigError(f"condition {text!r}: unexpected {rest[:10]!r}{hint}")
         tokens.append(match[1])
         position = match.end()
     return tokens

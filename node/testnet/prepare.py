@@ -113,11 +113,16 @@ def _write_nodes(
 
 
 def _min_peers(spec: NetworkSpec, node: NodeSpec, neighbours: Iterable[int]) -> int:
-    """Return how many peers a node can ask for: a node with bodies follows only such nodes."""
+    """Return how many live peers a node asks for before it trusts what they agree on.
+
+    A node with bodies follows only such nodes. A third of them may be dead: a network must go on
+    as long as its votes do.
+    """
     profiles = [spec.nodes[position].profile for position in neighbours]
     if node.profile in STATE_PROFILES:
         profiles = [profile for profile in profiles if profile in STATE_PROFILES]
-    return min(MAX_MIN_PEERS, len(profiles))
+    left = len(profiles) - -(-len(profiles) // 3)
+    return min(MAX_MIN_PEERS, max(left, min(len(profiles), 1)))
 
 
 def _address(node: NodeSpec, keys: Mapping[str, NodeKeys], ports: Mapping[str, NodePorts]) -> str:

@@ -17,7 +17,7 @@ from node.testnet.expression import (
     parse,
 )
 
-LOW: Facts = {"height": 2, "phase": "macro", "name": "full-1"}
+LOW: Facts = {"height": 2, "phase": "searching", "name": "full-1"}
 HIGH: Facts = {"height": 9, "phase": "live", "name": "full-2"}
 DOWN: Facts = {"height": None, "phase": None, "name": "full-3"}
 
@@ -35,7 +35,7 @@ def test_precedence() -> None:
         ("height >= 2", True),
         ("all(height >= 3)", False),
         ("any(height >= 3)", True),
-        ("any(height >= 3 and phase == macro)", False),
+        ("any(height >= 3 and phase == searching)", False),
         ("any(phase == 'live') and height < 10", True),
         ("not height >= 3", True),
         ("macro >= 0", False),
@@ -57,7 +57,9 @@ def test_a_node_that_does_not_answer_fulfils_nothing() -> None:
         ("height", "ends too early"),
         ("height >=", "ends too early"),
         ("hight >= 3", "unknown field 'hight'"),
-        ("height => 3", "unexpected '=> 3'"),
+        ("height => 3", "unexpected '=> 3'; is == meant"),
+        ("phase == livee", "phase is one of searching, catching_up, live, not 'livee'"),
+        ("consensus == true", "consensus is one of yes, no"),
         ("height 3 4", "no comparison"),
         ("height >= three", "needs a whole number"),
         ("phase > live", "only be compared"),

@@ -138,7 +138,17 @@ def test_who_keeps_bodies_counts_only_such_peers(tmp_path: Path) -> None:
 
     mesh = spec_of({"full": 5, "pico": 2}, topology=Topology.MESH)
     network, _ = made(tmp_path / "mesh", mesh)
-    assert set(min_peers(network, mesh).values()) == {3}
+    # Each full node has four peers with bodies and can lose two, a pico has five of them and more.
+    expected = {f"full-{number}": 2 for number in range(1, 6)} | {"pico-1": 3, "pico-2": 3}
+    assert min_peers(network, mesh) == expected
+
+
+@pytest.mark.parametrize(("count", "needed"), [(2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (9, 3)])
+def test_a_third_of_the_peers_may_be_dead(tmp_path: Path, count: int, needed: int) -> None:
+    """A network of four validators that cannot lose one would stop for ever when one dies."""
+    mesh = spec_of({"full": count}, topology=Topology.MESH)
+    network, _ = made(tmp_path / "mesh", mesh)
+    assert set(min_peers(network, mesh).values()) == {needed}
 
 
 def test_a_node_alone_needs_nobody(tmp_path: Path) -> None:
