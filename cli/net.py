@@ -81,8 +81,26 @@ def up(*, wanted: Wanted | None, dry_run: bool, timeout_s: float, **parameters: 
     _note(f"{len(spec.nodes)} nodes in {folder.path}")
     _start(folder, spec.nodes, description)
     if wanted is not None:
-        _wait(folder, spec.nodes, wanted, timeout_s)
+        try:
+            _wait(folder, spec.nodes, wanted, timeout_s)
+        except KeyboardInterrupt:
+            _note(f"the network goes on: 'headway net down --name {spec.name}' stops it")
+            raise
     _show(report(folder, spec.nodes), Output.TABLE)
+
+
+@net.command()
+@nodes_argument
+@name_option
+def address(nodes: Sequence[str], *, name: str | None) -> None:
+    """Print the multiaddrs of running nodes, to join them with a node of your own."""
+    folder, description = _open(name)
+    records = running(folder, _select(description, nodes))
+    if not records:
+        raise UnreachableError("none of these nodes runs")
+    for record in records.values():
+        for multiaddr in record.addresses:
+            click.echo(multiaddr)
 
 
 @net.command("ls")
@@ -91,7 +109,11 @@ def list_networks(output: Output) -> None:
     """List the networks and how many of their nodes run."""
     rows = []
     for folder in existing_networks(_networks()):
-        spec = Description.load(folder).spec
+        try:
+            spec = Description.load(folder).spec
+        except ConfigError as error:
+            _note(str(error))
+            continue
         rows.append(
             {
                 "name": spec.name,
