@@ -1,0 +1,184 @@
+"""News of a node, in virtual time."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from structlog.testing import capture_logs
+from structlog.types import EventDict
+from trio.testing import MockClock
+
+from node.chain.results import ChainEvent, Stored
+from node.services.status import LOOK_INTERVAL_S, StatusBoard
+from protocols.types import Hash32
+
+NEWS = Stored(Hash32(bytes(32)))
+
+
+@dataclass
+class Told:
+    """A board, and the node that it tells of."""
+
+    interval_s: float = 10.0
+    facts: dict[str, Any] = field(
+        default_factory=lambda: {
+            "phase": "searching",
+            "height": 0,
+            "finalized": 0,
+            "peers": 0,
+            "consensus": False,
+            "behind": 0,
+            "other": "x",
+        }
+    )
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        self.sender, receiver = trio.open_memory_channel[ChainEvent](16)
+        self.board = StatusBoard(self.read, receiver, interval_s=self.interval_s)
+
+    def read(self) -> dict[str, Any]:
+        self.looks += 1
+        return dict(self.facts)
+
+
+async def test_news_of_the_chain_are_told_at_once(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    await nursery.start(told.board.run)
+    assert told.board.sequence == 1
+    await trio.sleep(0.1)
+
+    told.facts["height"] = 1
+    told.sender.send_nowait(NEWS)
+    await told.board.wait_after(1, 60)
+
+    assert (trio.current_time(), told.board.sequence) == (0.1, 2)
+    nursery.cancel_scope.cancel()
+
+
+async def test_other_news_are_found_within_half_a_second(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    await nursery.start(told.board.run)
+    await trio.sleep(0.1)
+    told.facts["peers"] = 3
+    await told.board.wait_after(1, 60)
+    assert (trio.current_time(), told.board.sequence) == (LOOK_INTERVAL_S, 2)
+    nursery.cancel_scope.cancel()
+
+
+async def test_without_news_the_time_runs_out(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    await nursery.start(told.board.run)
+    # Something happened that changes nothing.
+    told.sender.send_nowait(NEWS)
+    await told.board.wait_after(1, 7)
+    assert (trio.current_time(), told.board.sequence) == (7, 1)
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_is_behind_is_answered_at_once(autojump_clock: MockClock) -> None:
+    told = Told()
+    for sequence in (0, 2, 99):
+        await told.board.wait_after(sequence, 60)
+    assert trio.current_time() == 0
+
+
+async def test_all_who_wait_are_told_and_a_burst_is_one_piece_of_news(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    await nursery.start(told.board.run)
+    answered: list[int] = []
+
+    async def ask() -> None:
+        await told.board.wait_after(1, 60)
+        answered.append(told.board.sequence)
+
+    for _ in range(3):
+        nursery.start_soon(ask)
+    await trio.sleep(0.1)
+    looks = told.looks
+    for height in range(1, 11):
+        told.facts["height"] = height
+        told.sender.send_nowait(NEWS)
+    await trio.sleep(0.1)
+
+    assert (answered, told.looks - looks) == ([2, 2, 2], 1)
+    nursery.cancel_scope.cancel()
+
+
+async def test_news_after_news(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Who has been told waits for the next, not for the same again."""
+    told = Told()
+    await nursery.start(told.board.run)
+    told.facts["height"] = 1
+    await told.board.wait_after(1, 60)
+    start = trio.current_time()
+    with trio.fail_after(60):
+        await told.board.wait_after(2, 7)
+    assert (trio.current_time() - start, told.board.sequence) == (7, 2)
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_who_gives_up_leaves_no_trace(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    await nursery.start(told.board.run)
+    with trio.move_on_after(0.2) as scope:
+        await told.board.wait_after(1, 60)
+    assert scope.cancelled_caught
+    told.facts["height"] = 1
+    await told.board.wait_after(1, 60)
+    assert told.board.sequence == 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_status_line(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Once at the start, every ten seconds, and whenever the phase changes."""
+    told = Told()
+    lines: list[tuple[float, str, int]] = []
+
+    def note(_logger: object, _name: str, event: EventDict) -> EventDict:
+        lines.append((trio.current_time(), event["phase"], event["height"]))
+        assert event["event"] == "status"
+        assert "other" not in event
+        return event
+
+    structlog.configure(processors=[note], logger_factory=structlog.ReturnLoggerFactory())
+    try:
+        await nursery.start(told.board.run)
+        await trio.sleep(3.2)
+        told.facts |= {"phase": "live", "height": 4}
+        told.sender.send_nowait(NEWS)
+        await trio.sleep(0.1)
+        told.facts["height"] = 5
+        await trio.sleep_until(14)
+    finally:
+        structlog.reset_defaults()
+    nursery.cancel_scope.cancel()
+
+    first, changed, later = lines
+    assert first == (LOOK_INTERVAL_S, "searching", 0)
+    assert changed == (3.2, "live", 4)
+    assert later[1:] == ("live", 5)
+    assert changed[0] + 10 <= later[0] <= changed[0] + 10 + LOOK_INTERVAL_S
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 2.0])
+async def test_the_interval_is_a_setting(
+    autojump_clock: MockClock, nursery: trio.Nursery, interval_s: float
+) -> None:
+    with capture_logs() as lines:
+        await nursery.start(Told(interval_s).board.run)
+        await trio.sleep(10.2)
+    nursery.cancel_scope.cancel()
+    assert len(lines) == 10 / max(interval_s, LOOK_INTERVAL_S)
