@@ -23,7 +23,14 @@ from cli.net_options import (
     wait_option,
     wait_timeout_option,
 )
-from cli.net_output import COLUMNS, heads_line, last_log_lines, status_facts, status_row
+from cli.net_output import (
+    COLUMNS,
+    heads_line,
+    last_log_lines,
+    status_facts,
+    status_row,
+    whole_lines,
+)
 from cli.options import output_option
 from cli.output import Output, print_rows, table
 from node.errors import ConfigError, UnreachableError
@@ -167,17 +174,18 @@ def logs(nodes: Sequence[str], *, lines: int, follow: bool, name: str | None) ->
     folder, description = _open(name)
     chosen = _select(description, nodes)
     width = max(len(node.name) for node in chosen)
-    positions = {}
+    positions: dict[str, int] = {}
     for node in chosen:
-        path = folder.node(node.name).log
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        positions[node.name] = len(text.encode())
-        for line in text.splitlines()[len(text.splitlines()) - lines if lines else None :]:
+        written, positions[node.name] = whole_lines(folder.node(node.name).log, 0)
+        for line in written[max(len(written) - lines, 0) :]:
             click.echo(f"{node.name.ljust(width)}  {line}")
     while follow:
         time.sleep(FOLLOW_INTERVAL_S)
         for node in chosen:
-            _print_new_lines(folder.node(node.name).log, node.name.ljust(width), positions)
+            path, position = folder.node(node.name).log, positions[node.name]
+            written, positions[node.name] = whole_lines(path, position)
+            for line in written:
+                click.echo(f"{node.name.ljust(width)}  {line}")
 
 
 @net.command("stop")
@@ -375,21 +383,6 @@ def _shown(reports: Sequence[NodeReport], output: Output) -> str:
     if output is Output.JSON:
         return json.dumps(rows, indent=2)
     return "\n".join(json.dumps(row) for row in rows)
-
-
-def _print_new_lines(path: Path, label: str, positions: dict[str, int]) -> None:
-    key = label.rstrip()
-    try:
-        with path.open("rb") as file:
-            file.seek(positions[key])
-            new = file.read()
-    except FileNotFoundError:
-        return
-    # A line that is still being written is left for the next look.
-    whole = new[: new.rfind(b"\n") + 1]
-    positions[key] += len(whole)
-    for line in whole.decode(errors="replace").splitlines():
-        click.echo(f"{label}  {line}")
 
 
 def _note(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from cli.output import short_hash
@@ -82,6 +83,21 @@ def last_log_lines(files: NodeFolder) -> list[str]:
         return files.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         return []
+
+
+def whole_lines(path: Path, position: int) -> tuple[list[str], int]:
+    """Return the lines of a log from a byte position on, and the position behind them.
+
+    A line that is still being written is left for the next look; a log that is not there has none.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            new = file.read()
+    except FileNotFoundError:
+        return [], position
+    whole = new[: new.rfind(b"\n") + 1]
+    return whole.decode(errors="replace").splitlines(), position + len(whole)
 
 
 def _megabytes(size_bytes: int | None) -> str | None:
