@@ -12,6 +12,7 @@ from node.chain.results import ChainEvent, Extended, Pushed
 from node.config import SyncConfig
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
+from node.log import configure_logging
 from node.net.libp2p import Libp2pNetwork
 from node.profiles import Profile
 from node.services.block_publisher import publish_block
@@ -39,6 +40,7 @@ def block_members(transactions: Sequence[int]) -> OpenMember:
 
     @asynccontextmanager
     async def open_member(plan: Plan, place: int, record: Record) -> AsyncIterator[Member]:
+        configure_logging(level="info", format_="text")
         store = DiskStore(plan.folder / f"store-{place}")
         member = _BlockMember(plan, place, record, genesis, store, blocks)
         async with trio.open_nursery() as nursery:

@@ -13,6 +13,7 @@ from node.blocks.block import Block
 from node.chain.genesis import Genesis
 from node.config import SyncConfig
 from node.keys import NodeKeys
+from node.log import configure_logging
 from node.net.libp2p import Libp2pNetwork
 from node.profiles import Profile
 from node.services.clock import SystemClock
@@ -145,6 +146,7 @@ def _node(
 ) -> Callable[[], Node]:
     """Return what makes a full node, once an event loop runs."""
     keys, clock = NodeKeys.derive("benchmark", name), SystemClock()
+    configure_logging(level="info", format_="text")
 
     def make_network(hello: Callable[[], Hello]) -> Libp2pNetwork:
         return Libp2pNetwork(
