@@ -102,7 +102,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class FindMissing:
-    """An ancestor of buffered blocks is to be asked for."""
+    """An ancestor of buffered blocks is to be asked for, unless that is under way."""
 
     target: Hash32
     first_peer: PeerId
@@ -133,7 +133,6 @@ class BlockQueue:
         config: QueueConfig,
         *,
         live_peers: Container[PeerId],
-        is_requested: Callable[[Hash32], bool],
     ) -> None:
         """Start empty.
 
@@ -141,12 +140,10 @@ class BlockQueue:
             chain: What is stored.
             config: Bounds.
             live_peers: Read at every block; whoever owns it reacts to Behind and Ahead.
-            is_requested: Whether a missing block is being asked for.
         """
         self._chain = chain
         self._config = config
         self._live_peers = live_peers
-        self._is_requested = is_requested
         self._buffer = BlockBuffer(config)
         self._pushing: dict[Hash32, _Pushing] = {}
         self._pruned_to = chain.macro_head.number
@@ -221,7 +218,7 @@ class BlockQueue:
                 settled += self._settle(block.hash)
             else:
                 settled += self._fail(push, block, result)
-        return _events(push.kind, received, buffered) + settled + self._prune()
+        return _events(push.kind, received, buffered) + settled
 
     def chain_changed(self, event: ChainEvent) -> list[QueueOutput]:
         """Follow what somebody else has pushed. Our own pushes go through `finish`."""
@@ -317,9 +314,7 @@ class BlockQueue:
         return outputs
 
     def _find(self, target: Hash32, first_peer: PeerId) -> list[QueueOutput]:
-        if target in self._pushing or self._is_requested(target):
-            return []
-        return [FindMissing(target, first_peer)]
+        return [] if target in self._pushing else [FindMissing(target, first_peer)]
 
     def _start(self, kind: PushKind, copies: list[SourcedBlock]) -> Push:
         """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""

@@ -83,7 +83,6 @@ class LiveSyncer:
             chain,
             config,
             live_peers=self._live_peers,
-            is_requested=self._requests.is_requested,
         )
         self._assembler = BlockAssembler(chain, config)
         self._held = HeldBlocks(config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import trio
 import trio.lowlevel
@@ -9,6 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from node.blocks.block import Block
 from node.chain.chain import Chain
+from node.chain.results import PushResult
+from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
 from node.net.network import (
     GossipMessage,
@@ -19,6 +22,7 @@ from node.net.network import (
     PeerLeft,
     Verdict,
 )
+from node.serve.block import serve_block
 from node.serve.head import serve_head
 from node.services.chain_writer import ChainWriter
 from node.services.sync import (
@@ -32,12 +36,14 @@ from node.sync.effects import SyncEvent
 from node.sync.inputs import BlockLearnt
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import AcceptedAnnouncedBlock, RejectedBlock
+from node.sync.peers import DRIFT_TIMEOUT_S
 from node.sync.tickets import Asker, TicketId
 from protocols.ids import RequestProtocol, Topic
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
+from protocols.messages.block import BlockRequest
 from protocols.messages.head import HeadRequest
 from protocols.types import PeerId
-from tests.build.chain import KEY_CACHE, open_chain
+from tests.build.chain import open_chain
 from tests.build.clock import FixedClock
 from tests.build.sync import ALICE, branch, make_hello
 
@@ -54,6 +60,7 @@ class FakeNetwork:
     answer: Answerer
     verdicts: dict[MessageId, Verdict] = field(default_factory=dict)
     reports: list[tuple[PeerId, Fault]] = field(default_factory=list)
+    disconnected: list[PeerId] = field(default_factory=list)
     open_requests: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +78,10 @@ class FakeNetwork:
 
     def report(self, peer: PeerId, fault: Fault) -> None:
         self.reports.append((peer, fault))
+
+    async def disconnect(self, peer: PeerId) -> None:
+        await trio.lowlevel.checkpoint()
+        self.disconnected.append(peer)
 
     async def request(self, _: PeerId, protocol: RequestProtocol, payload: bytes) -> bytes:
         self.open_requests += 1
@@ -94,6 +105,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.network = FakeNetwork(self.answer)
+        self.keys = KeyCache()
         self.chain: Chain = open_chain(branch(20).genesis)
         self.writer = ChainWriter(self.chain, in_thread=False)
         self.sync = SyncService(
@@ -103,7 +115,7 @@ class Rig:
             self.config,
             min_peers=1,
             clock=FixedClock(),
-            keys=KEY_CACHE,
+            keys=self.keys,
             in_thread=False,
         )
         self.sent = 0
@@ -309,6 +321,81 @@ async def test_broken_framing_costs_the_peer_and_absence_does_not(
     await trio.sleep(1)
 
     assert rig.network.reports == [(ALICE, Fault.MALFORMED)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_pending_push_is_finished_before_the_next_block_is_taken(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Announcements wait in their lane while a push is under way."""
+    rig = Rig()
+    push = rig.writer.push
+
+    async def slow_push(*args: Any, **kwargs: Any) -> tuple[PushResult, ...]:
+        await trio.sleep(5)
+        return await push(*args, **kwargs)
+
+    rig.writer.push = slow_push  # type: ignore[method-assign]
+    await nursery.start(rig.sync.run)
+    for number in (1, 2):
+        await rig.announce(branch(20).block_at(number))
+
+    await trio.sleep(1)
+    assert rig.sync.status().live.pending_pushes == 1
+    assert rig.sync.status().live.buffered == 0
+    assert rig.sync._lanes.waiting(Lane.NEWS) == 2
+    await trio.sleep(10)
+
+    assert rig.chain.head.number == 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_voting_keys_are_decoded_before_the_first_push(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    rig = Rig()
+    await nursery.start(rig.sync.run)
+    assert len(rig.keys) == 0
+
+    await rig.announce(branch(20).block_at(1))
+    await trio.sleep(1)
+
+    assert len(rig.keys) == len(rig.chain.validators.members)
+    nursery.cancel_scope.cancel()
+
+
+async def test_head_that_we_do_not_know_comes_through_the_block_channel(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    rig = Rig()
+    server = branch(20).fork_from(branch(20).block_at(1).hash).chain
+
+    async def serve(protocol: RequestProtocol, payload: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if protocol is RequestProtocol.HEAD:
+            return serve_head(HeadRequest(), server).encode()
+        assert protocol is RequestProtocol.BLOCK
+        return serve_block(BlockRequest.decode(payload), server).encode()
+
+    rig.network.answer = serve
+    await nursery.start(rig.sync.run)
+    rig.network.joins.send_nowait(PeerJoined(ALICE, make_hello(rig.chain)))
+    await trio.sleep(1)
+
+    assert rig.chain.head.number == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_peer_that_drifts_is_disconnected(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    rig = Rig()
+    await nursery.start(rig.sync.run)
+    rig.network.joins.send_nowait(PeerJoined(ALICE, make_hello(rig.chain)))
+
+    await trio.sleep(DRIFT_TIMEOUT_S + 1)
+
+    assert rig.network.disconnected == [ALICE]
     nursery.cancel_scope.cancel()
 
 

@@ -1,9 +1,10 @@
 """What an answer to a missing-blocks request must be; the rest is in the tests of who asks."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
+from node.blocks.header import MacroHeader, MicroHeader
 from node.blocks.justification import Justification, ProducerSignature, QuorumSignature
 from node.blocks.validators import SignerSet
 from node.crypto.bls import KeyCache
@@ -16,7 +17,8 @@ from node.sync.answers import (
     locators_of,
 )
 from protocols.limits import MAX_LOCATORS, MAX_RESPONSE_BYTES
-from tests.build.blocks import macro_header
+from protocols.types import Hash32
+from tests.build.blocks import digest, macro_header, micro_header
 from tests.build.chain import open_chain
 from tests.build.keys import SMALL_POLICY
 from tests.build.sync import branch, short_batches
@@ -64,6 +66,14 @@ def test_numbers_must_follow_each_other() -> None:
     assert not is_sound((BLOCKS[0], jump), 1000, replace(EXPECTED, target=jump.hash), SMALL_POLICY)
 
 
+def test_nothing_follows_the_target_or_a_macro_block() -> None:
+    beyond_target = replace(EXPECTED, target=BLOCKS[1].hash)
+    across_macro = replace(EXPECTED, locators=(BLOCKS[1].hash,))
+
+    assert not is_sound(BLOCKS[:4], 1000, beyond_target, SMALL_POLICY)
+    assert not is_sound(BLOCKS[2:6], 1000, across_macro, SMALL_POLICY)
+
+
 def test_more_than_a_batch_is_refused() -> None:
     long = tuple(branch(20).blocks[:5])
     expected = replace(EXPECTED, target=long[-1].hash, locators=(branch(20).genesis.hash,))
@@ -79,7 +89,32 @@ def test_locators_are_bounded_and_keep_the_macro_block() -> None:
     short_batches(20).push_all(chain)
 
     assert locators_of(chain) == (BLOCKS[19].hash,)
-    assert len(locators_of(chain)) <= MAX_LOCATORS
+
+
+@dataclass
+class LongBatch:
+    """The part of a chain view that locators come from, in a batch longer than they may be."""
+
+    @property
+    def head(self) -> MicroHeader:
+        return micro_header(number=400)
+
+    @property
+    def macro_head(self) -> MacroHeader:
+        return macro_header(number=0)
+
+    def hash_at(self, height: int) -> Hash32:
+        return digest(str(height))
+
+
+def test_locators_of_a_long_batch_are_the_newest_and_the_macro_block() -> None:
+    chain = LongBatch()
+
+    found = locators_of(chain)  # type: ignore[arg-type]
+
+    assert len(found) == MAX_LOCATORS
+    assert found[:2] == (digest("400"), digest("399"))
+    assert found[-1] == chain.macro_head.hash
 
 
 @pytest.mark.parametrize("kind", ["good", "empty", "stranger", "too few", "other round", "micro"])

@@ -191,6 +191,64 @@ def test_polled_head_far_away_moves_the_peer() -> None:
     assert harness.list_of(BOB) is PeerList.MACRO
 
 
+def test_further_peers_start_no_further_poll() -> None:
+    harness = SyncHarness(branch(20), min_peers=1)
+    harness.join_live(ALICE)
+    harness.answer_head(ALICE, head_of(harness.chain))
+
+    harness.join_live(BOB)
+    assert polled(harness) == set()
+    harness.pass_time(5.1)
+
+    assert polled(harness) == {ALICE, BOB}
+
+
+def test_news_from_before_the_loss_do_not_count() -> None:
+    harness = SyncHarness(branch(20), min_peers=1)
+    harness.join_live(ALICE)
+    harness.fail(harness.open_requests(Asker.POLL_HEAD)[0].id)
+    for number in range(1, 5):
+        harness.announce(harness.builder.block_at(number))
+        harness.settle()
+
+    harness.leave(ALICE)
+    harness.join_live(ALICE)
+    harness.announce(harness.builder.block_at(5))
+    harness.settle()
+
+    assert not established(harness)
+
+
+def test_no_extra_poll_when_the_buffer_empties_in_consensus() -> None:
+    harness = SyncHarness(branch(20), min_peers=1)
+    harness.join_live(ALICE)
+    harness.answer_head(ALICE, head_of(harness.chain))
+    assert established(harness)
+
+    harness.announce(harness.builder.block_at(2))
+    harness.announce(harness.builder.block_at(1))
+    harness.settle()
+
+    assert harness.height == 2
+    assert polled(harness) == set()
+
+
+def test_head_of_a_new_live_peer_is_fetched_even_without_enough_peers() -> None:
+    harness = SyncHarness(branch(20), min_peers=3, known=10)
+    harness.join(ALICE)
+
+    harness.answer_head(ALICE, head_of(harness.builder.chain))
+
+    (sent,) = harness.open_requests(Asker.POLL_BLOCK)
+    assert sent.request == BlockRequest(hash=harness.builder.head.hash, with_body=True)
+    # Nobody else is asked for it meanwhile, and a silent peer is not waited for.
+    harness.join(BOB)
+    harness.answer_head(BOB, head_of(harness.builder.chain))
+    assert harness.open_requests(Asker.POLL_BLOCK) == [sent]
+    harness.pass_time(10.1)
+    assert harness.open_requests(Asker.POLL_BLOCK) == []
+
+
 def test_announcements_of_strangers_do_not_count_as_live_peers() -> None:
     harness = SyncHarness(branch(20), min_peers=1)
 

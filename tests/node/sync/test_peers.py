@@ -120,6 +120,33 @@ def test_peer_that_comes_closer_is_not_disconnected() -> None:
     assert harness.disconnects == []
 
 
+def test_only_outdated_and_incompatible_peers_are_looked_at_again() -> None:
+    lists = PeerLists(Service.HEADERS)
+    for peer in (ALICE, BOB):
+        lists.join(peer, Service.HEADERS, 0)
+    lists.move(ALICE, PeerList.LIVE, 0)
+
+    assert lists.recheck(100) == ()
+
+    assert lists.lists == {ALICE: PeerList.LIVE, BOB: PeerList.MACRO}
+
+
+def test_long_catch_up_is_no_drift() -> None:
+    """Peers that lead us forward are of use however long it takes."""
+    harness = SyncHarness(short_batches(LENGTH), config=SMALL, drift_timeout_s=100)
+    harness.join(ALICE, BOB)
+    for peer in (ALICE, BOB):
+        harness.answer_head(peer, head_at(LENGTH))
+
+    for _ in range(6):
+        while harness.open_requests(Asker.CATCH_UP):
+            harness.serve(harness.open_requests(Asker.CATCH_UP)[0], harness.builder.chain)
+        harness.pass_time(60)
+        harness.work()
+
+    assert harness.disconnects == []
+
+
 def test_live_peer_never_drifts() -> None:
     lists = PeerLists(Service.HEADERS, drift_timeout_s=100)
     lists.join(ALICE, Service.HEADERS, 0)

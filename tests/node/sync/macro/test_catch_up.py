@@ -7,11 +7,13 @@ import pytest
 from node.blocks.block import Block
 from node.blocks.justification import QuorumSignature
 from node.errors import Fault
+from node.sync.inputs import BlocksArrived
 from node.sync.live.config import QueueConfig
-from node.sync.macro.catch_up import BACKLOG_BATCHES
+from node.sync.macro.catch_up import BACKLOG_BATCHES, BACKLOG_BYTES
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase
 from node.sync.tickets import Asker
+from protocols.limits import MAX_RESPONSE_BYTES
 from protocols.messages.head import HeadResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
@@ -171,6 +173,34 @@ def test_source_that_fails_three_times_is_outdated() -> None:
 
     assert harness.list_of(ALICE) is PeerList.OUTDATED
     assert harness.machine.status.phase is Phase.SEARCHING
+
+
+def test_a_batch_makes_good_for_earlier_failures() -> None:
+    harness = behind(ALICE)
+
+    for _ in range(2):
+        for _ in range(2):
+            (sent,) = harness.open_requests(Asker.CATCH_UP)
+            harness.fail(sent.id)
+            harness.pass_time(1.0)
+            harness.answer_head(ALICE, head_of(harness.builder.chain))
+        serve_batch(harness)
+        harness.work()
+
+    assert harness.list_of(ALICE) is PeerList.MACRO
+
+
+def test_large_batches_are_bounded_by_their_bytes() -> None:
+    harness = behind(ALICE)
+
+    for start in (0, 4):
+        (sent,) = harness.open_requests(Asker.CATCH_UP)
+        batch = tuple(harness.builder.blocks[start : start + 4])
+        del harness.requests[sent.id]
+        harness.feed(BlocksArrived(sent.id, batch, MAX_RESPONSE_BYTES))
+
+    assert harness.machine.status.backlog_bytes == BACKLOG_BYTES
+    assert harness.open_requests(Asker.CATCH_UP) == []
 
 
 def lies() -> dict[str, list[Block]]:
