@@ -72,7 +72,7 @@ class Record:
     ticks: list[tuple[float, float]] = field(default_factory=list)
     """When a tick was due, and how late it was."""
     cpu_s: dict[int, float] = field(default_factory=dict)
-    """Processor time while messages of each size were sent."""
+    """Processor time for the messages of each size, without what the same time costs idle."""
     begin: float = 0.0
     """When the first message was due."""
 
@@ -199,10 +199,10 @@ async def _take_part(
         ready()
         record.begin = await _begin(plan.folder / "begin") + SETTLE_S
         await member.dial()
+        nursery.start_soon(_note_cpu, plan, record)
         if plan.ticks:
             nursery.start_soon(_tick, record)
         await _sleep_until(record.begin)
-        nursery.start_soon(_note_cpu, plan, record)
         for number, sending in enumerate(plan.sendings):
             if sending.sender == place:
                 await _sleep_until(record.begin + sending.at_s)
@@ -216,10 +216,19 @@ async def _note_cpu(plan: Plan, record: Record) -> None:
     starts = {sending.size: sending.at_s for sending in reversed(plan.sendings)}
     sizes = sorted(starts, key=lambda size: starts[size])
     ends = [*(starts[size] for size in sizes[1:]), plan.seconds - DRAIN_S / 2]
+    idle_share = await _cpu_until(record.begin, SETTLE_S / 2) / (SETTLE_S / 2)
     for size, end_s in zip(sizes, ends, strict=True):
-        before = time.process_time()
-        await _sleep_until(record.begin + end_s)
-        record.cpu_s[size] = time.process_time() - before
+        spent_s = end_s - starts[size]
+        cpu_s = await _cpu_until(record.begin + end_s, spent_s)
+        record.cpu_s[size] = max(cpu_s - idle_share * spent_s, 0)
+
+
+async def _cpu_until(moment: float, seconds: float) -> float:
+    """Return the processor time that this process takes in the seconds before a moment."""
+    await _sleep_until(moment - seconds)
+    before = time.process_time()
+    await _sleep_until(moment)
+    return time.process_time() - before
 
 
 async def _tick(record: Record) -> None:
