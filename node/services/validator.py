@@ -219,7 +219,10 @@ class ValidatorService:
     async def _take_turn(self, position: Position) -> None:
         """Start the turn of the block above the head."""
         head = position.head
-        parent_at = trio.current_time() + (head.timestamp - self._clock.now_ms()) / 1000
+        # A parent of the future says that somebody's clock is wrong. Waiting for that time would
+        # stop the chain; and timestamps that only count on keep their distance to the clock.
+        age_s = max(0, self._clock.now_ms() - head.timestamp) / 1000
+        parent_at = trio.current_time() - age_s
         if position.is_macro_next:
             opens_at = parent_at + position.policy.block_separation_ms / 1000
             event = macro.ParentReached(head.hash, opens_at, position.proposers())

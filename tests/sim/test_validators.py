@@ -1,7 +1,7 @@
 """Whole validators on a simulated network: who makes blocks, who is skipped, what is final."""
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -13,6 +13,7 @@ from node.blocks.justification import ProducerSignature
 from node.crypto import ed25519
 from node.net.hub import LinkConditions
 from node.net.simulated import simulated_address
+from node.services.clock import VirtualClock
 from protocols.messages.votes import Vote
 from tests.build.blocks import transaction
 from tests.build.keys import address
@@ -53,6 +54,49 @@ async def test_blocks_come_on_time(autojump_clock: MockClock, nursery: trio.Nurs
     assert not any(block.is_skip for block in blocks)
     assert_one_chain(cluster)
     assert_no_contradiction(cluster)
+    cluster.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class AheadClock:
+    """A clock that is wrong by so many milliseconds."""
+
+    ahead_ms: int
+
+    def now_ms(self) -> int:
+        return VirtualClock().now_ms() + self.ahead_ms
+
+
+async def test_a_producer_with_a_fast_clock_delays_nobody(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Timestamps run five minutes ahead from its first block on; blocks come in time."""
+    cluster = Cluster(autojump_clock, nursery, 4)
+    cluster.nodes[0].wall_clock = AheadClock(300_000)
+    await cluster.start()
+
+    await cluster.until(20, within_s=21)
+
+    timestamps = [block.header.timestamp for block in cluster.blocks()]
+    assert timestamps[-1] >= VirtualClock().now_ms() + 290_000
+    assert not any(block.is_skip for block in cluster.blocks())
+    assert_one_chain(cluster)
+    cluster.stop()
+
+
+async def test_a_validator_with_a_slow_clock_produces_in_time(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """All others' blocks are of its future; its own blocks still come, and nobody skips them."""
+    cluster = Cluster(autojump_clock, nursery, 4)
+    cluster.nodes[0].wall_clock = AheadClock(-300_000)
+    await cluster.start()
+
+    await cluster.until(20, within_s=22)
+
+    assert cluster.nodes[0].validator.status().produced >= 1
+    assert not any(block.is_skip for block in cluster.blocks())
+    assert_one_chain(cluster)
     cluster.stop()
 
 

@@ -129,6 +129,7 @@ class SimValidator:
         self.peer_id = PeerId(f"validator-{index}")
         self.store = MemoryStore()
         self.is_established = True
+        self.wall_clock: WallClock = cluster.wall_clock
         self.chain = self._open_chain()
 
     def _open_chain(self) -> Chain:
@@ -137,7 +138,7 @@ class SimValidator:
             self.cluster.genesis,
             keeps_bodies=True,
             keeps_state=True,
-            clock=self.cluster.wall_clock,
+            clock=self.wall_clock,
             key_cache=KEY_CACHE,
         )
 
@@ -155,7 +156,7 @@ class SimValidator:
             network=self.network,
             keys=self.keys,
             store=self.store,
-            clock=self.cluster.wall_clock,
+            clock=self.wall_clock,
             is_established=lambda: self.is_established,
             mempool=self.mempool.mempool,
             in_thread=self.cluster.in_thread,
