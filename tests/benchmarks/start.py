@@ -57,6 +57,7 @@ def _start_time(count: int, runs: int) -> Figure:
         details={
             "nodes": count,
             "listening_s": round(statistics.median(listening), 3),
+            "listening_ratio": round(statistics.median(listening) / import_s, 2),
             "runs": runs,
             "reached_range_s": [round(min(reached), 2), round(max(reached), 2)],
         },
