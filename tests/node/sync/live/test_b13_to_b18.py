@@ -103,10 +103,12 @@ def test_b15_macro_block_prunes_the_buffer() -> None:
     harness.join_live(ALICE)
     answer_polls(harness)
     fork = harness.builder.fork_from(harness.builder.genesis.hash)
-    closed = fork.extend(5)
+    closed = fork.extend(6)
 
-    # The last one is above the macro block, but its parent would have to be that block's height.
-    messages = [each for number in (2, 4, 5) for each in harness.announce(closed[number - 1], BOB)]
+    # The last two are above the macro block, but stand on one of its height.
+    messages = [
+        each for number in (2, 4, 5, 6) for each in harness.announce(closed[number - 1], BOB)
+    ]
     assert len(harness.open_requests(Asker.MISSING)) == 2
     harness.push_elsewhere(harness.builder.blocks[:3])
     harness.announce(block(harness, 4))

@@ -1,6 +1,7 @@
 """Moments at which two things meet: pushes and answers, lookups and deadlines, forks."""
 
 from dataclasses import replace
+from typing import Any
 
 from node.blocks.block import Block
 from node.blocks.header import MacroHeader
@@ -9,7 +10,7 @@ from node.chain.results import BlockError
 from node.net.network import Verdict
 from node.policy import Policy
 from node.sync.effects import CheckQuorum, SendRequest
-from node.sync.inputs import BlocksArrived, PushFinished, QuorumChecked
+from node.sync.inputs import BlocksArrived, DeadlinePassed, PushFinished, QuorumChecked
 from node.sync.live.block_requests import BlockRequests
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import (
@@ -116,12 +117,13 @@ def test_answer_behind_a_late_one_is_used_when_the_late_one_is_given_up() -> Non
     (_, second) = harness.open_requests(Asker.MISSING)
     harness.answer(second, harness.builder.blocks[:1])
 
-    while harness.open_requests(Asker.MISSING):
+    while harness.machine.status.live.requests > 1:
         assert not harness.pushes
-        (late,) = harness.open_requests(Asker.MISSING)
         answer_polls(harness)
-        harness.pass_time(10.6)
-        assert late.id not in harness.requests
+        deadline = harness.machine.next_deadline()
+        assert deadline is not None
+        harness.now = deadline
+        harness.feed(DeadlinePassed())
 
     assert [push.blocks for push in harness.pushes] == [(block(harness, 1),)]
 
@@ -264,3 +266,74 @@ def test_evicted_ancestor_is_asked_for_again() -> None:
     }
     assert block(harness, 5).hash in targets
     assert block(harness, 4).hash not in targets
+
+
+def test_macro_block_in_buffer_and_answer_is_accepted() -> None:
+    """It is final before its push has been reported, and must not be pruned for that."""
+    harness = SyncHarness(short_batches(20))
+    harness.join_live(ALICE)
+    answer_polls(harness)
+    harness.announce(block(harness, 6))
+    (first,) = harness.open_requests(Asker.MISSING)
+    macro = harness.announce(block(harness, 4))
+    child = harness.announce(block(harness, 5))
+
+    harness.answer(first, harness.builder.blocks[:4])
+    harness.settle()
+
+    assert harness.verdicts_of(macro + child) == ACCEPT
+    assert harness.height == 6
+
+
+def test_child_of_a_block_that_was_closed_while_it_was_pushed_is_dropped() -> None:
+    harness = SyncHarness(short_batches(20))
+    harness.join_live(ALICE)
+    fork = harness.builder.fork_from(harness.builder.genesis.hash)
+    first, second = fork.extend(2)
+    harness.announce(first)
+    messages = harness.announce(second)
+    # The chain gets a macro block, and the news of it are still on their way.
+    harness.push_elsewhere(harness.builder.blocks[:4])
+
+    push = harness.pushes.popleft()
+    harness.feed(PushFinished(push.id, harness.chain.push(push.blocks)))
+
+    assert not harness.pushes
+    assert harness.verdicts_of(messages) == {Verdict.IGNORE}
+
+
+def test_block_stored_without_a_word_frees_what_waits_for_it() -> None:
+    """An inferior branch is stored without an event."""
+    harness = live()
+    harness.announce(block(harness, 2))
+    harness.push_elsewhere([block(harness, 1)])
+
+    harness.feed(DeadlinePassed())
+    harness.settle()
+
+    assert harness.height == 2
+    assert harness.open_requests(Asker.MISSING) == []
+
+
+def test_held_blocks_are_bounded() -> None:
+    size = len(block(live(), 1).header.encoded) + 10
+    for bound in ({"held_max": 2}, {"held_max_bytes": 2 * size}):
+        settings: dict[str, Any] = {"include_body": True, **bound}
+        harness = live(config=QueueConfig(**settings))
+        harness.clock.ms = 0
+
+        messages = [harness.announce(block(harness, number)) for number in (1, 2, 3)]
+
+        assert harness.machine.status.live.held == 2
+        assert harness.verdicts_of(messages[2]) == {Verdict.IGNORE}
+        assert harness.verdicts_of(messages[0] + messages[1]) == {None}
+
+
+def test_halves_that_wait_are_bounded_by_their_bytes() -> None:
+    size = len(block(live(), 1).header.encoded)
+    harness = live(config=QueueConfig(include_body=True, assembly_max_bytes=2 * size + 8))
+
+    messages = [harness.announce_header(block(harness, number)) for number in (1, 2, 3)]
+
+    assert harness.machine.status.live.assembling == 2
+    assert harness.verdicts_of(messages[:1]) == {Verdict.IGNORE}
