@@ -94,23 +94,26 @@ async def _run(
         )
 
     traits = config.profile.traits
-    node = Node(
-        NodeParts(
-            profile=config.profile,
-            genesis=genesis,
-            keys=keys,
-            is_validator=config.validator,
-            store=store,
-            make_network=make_network,
-            clock=clock,
-            rng=SystemRandom(),
-            in_thread=True,
-            queue=config.sync.queue_config(genesis.policy, include_body=traits.include_body),
-            min_peers=config.min_peers,
-            seeds=config.seeds,
-            status_interval_s=config.log.status_s,
-        )
+    parts = NodeParts(
+        profile=config.profile,
+        genesis=genesis,
+        keys=keys,
+        is_validator=config.validator,
+        store=store,
+        make_network=make_network,
+        clock=clock,
+        rng=SystemRandom(),
+        in_thread=True,
+        queue=config.sync.queue_config(genesis.policy, include_body=traits.include_body),
+        min_peers=config.min_peers,
+        seeds=config.seeds,
+        status_interval_s=config.log.status_s,
     )
+    try:
+        node = Node(parts)
+    except DataFolderError as error:
+        # A chain does not know where its store lies.
+        raise DataFolderError(f"{config.data_dir}: {error}") from error
     server = RpcServer(node, bind(config.rpc), load_token(config.data_dir))
     return await _run_until_told(node, server, config, ready)
 

@@ -1,4 +1,4 @@
-"""Networks of real daemons for tests: started by the program, ended by process id whatever happens."""
+"""Networks of real daemons for tests: started by the program, ended by process id in any case."""
 
 import os
 import subprocess
