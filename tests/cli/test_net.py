@@ -41,7 +41,7 @@ def dry(home: Path, *arguments: str) -> NetworkFolder:
         (["-n", "4", "--validators", "5"], "5 validators need as many history or full nodes"),
         (["--name", "../up"], "network name '../up'"),
         (["--name", ""], "network name ''"),
-        (["--wait", "heigt >= 3"], "'--wait': condition 'heigt >= 3': unknown field 'heigt'"),
+        (["--wait", "hoehe >= 3"], "'--wait': condition 'hoehe >= 3': unknown field 'hoehe'"),
         (["--wait", ""], "'--wait': condition '': it ends too early"),
         (["--block-time", "soon"], "'--block-time': 'soon' is not a duration"),
         (["--block-time", "1ms"], "block time must be 10ms..5m"),
