@@ -26,7 +26,7 @@ from node.chain.genesis import BLOCK_VERSION
 from node.chain.history_tree import EMPTY_ROOT as EMPTY_HISTORY_ROOT
 from node.chain.results import BlockError
 from node.crypto import bls, ed25519
-from node.crypto.seeds import entropy, verify_seed
+from node.crypto.seeds import entropy, have_one_parent, verify_seed
 from node.policy import Policy
 from protocols.limits import MAX_EXTRA_DATA_BYTES
 from protocols.types import Hash32, Height
@@ -153,7 +153,10 @@ def history_root_after(parent: Header, policy: Policy) -> Hash32:
 def is_valid_equivocation_proof(
     proof: EquivocationProof, number: Height, rules: BatchRules
 ) -> bool:
-    """Tell whether one validator of this epoch has signed both headers.
+    """Tell whether one validator of this epoch has signed two headers of one turn.
+
+    A turn is a height above a parent seed. The seed that a header has to carry shows which it is:
+    it is a function of the parent's under the producer's key.
 
     Args:
         proof: Its headers are different: the decoder has seen to that.
@@ -166,6 +169,9 @@ def is_valid_equivocation_proof(
     if first.number != second.number or first.number > number or first.hash == second.hash:
         return False
     if rules.policy.epoch_at(first.number) != rules.policy.epoch_at(number):
+        return False
+    # Above another parent seed the height may be its turn again, and rightly.
+    if not have_one_parent(first.seed, second.seed):
         return False
     return any(
         ed25519.verify(member.signing_key, first.hash, proof.signature1)

@@ -27,6 +27,15 @@ def verify_seed(public_key: bytes, parent_seed: bytes, seed: bytes) -> bool:
     return vrf.verify(public_key, _alpha(parent_seed), seed) is not None
 
 
+def have_one_parent(one: bytes, other: bytes) -> bool:
+    """Tell whether two seeds of one key continue the same parent seed. Any bytes may come in.
+
+    The owner of the key says so: neither is verified here.
+    """
+    output = vrf.proof_to_hash(one)
+    return output is not None and output == vrf.proof_to_hash(other)
+
+
 def entropy(seed: bytes) -> bytes:
     """Return the 32 random bytes of a seed, for drawing slots.
 

@@ -7,7 +7,7 @@ what an equivocation proof is about.
 
 from enum import Enum
 
-from node.crypto.hashes import hash32
+from node.crypto.seeds import entropy
 from node.errors import DataFolderError
 from node.storage.store import Store, Table
 from node.validator.macro_values import MacroRecord
@@ -99,5 +99,7 @@ def continues(record: MacroRecord, before: MacroRecord) -> bool:
 
 
 def _key(kind: _Kind, number: Height, parent_seed: bytes | None = None) -> bytes:
-    seed_hash = b"" if parent_seed is None else hash32(parent_seed)
-    return kind.value + number.to_bytes(4, "big") + seed_hash
+    # By the output: a parent's producer can write the proof of one seed in many ways, and two
+    # blocks of ours above two of them would prove that we had equivocated.
+    turn = b"" if parent_seed is None else entropy(parent_seed)
+    return kind.value + number.to_bytes(4, "big") + turn

@@ -25,7 +25,7 @@ from node.blocks.verify import (
     verify_successor,
 )
 from node.chain.results import BlockError
-from node.crypto import bls
+from node.crypto import bls, vrf
 from node.crypto.seeds import next_seed
 from protocols.types import BLS_SIGNATURE_BYTES
 from tests.build.blocks import digest, equivocation_proof, transaction
@@ -409,5 +409,11 @@ def test_equivocation_proofs() -> None:
     other = equivocation_proof(keys(1), number=2)
     mixed = replace(good, header2=other.header2, signature2=other.signature2)
     assert not is_valid_equivocation_proof(mixed, 3, rules), "of two producers"
+    elsewhere = equivocation_proof(keys(2), number=2, seed=vrf.prove(keys(2).signing, b"other"))
+    assert is_valid_equivocation_proof(elsewhere, 3, rules)
+    turns = replace(good, header2=elsewhere.header2, signature2=elsewhere.signature2)
+    assert not is_valid_equivocation_proof(turns, 3, rules), "of two parent seeds: two turns"
+    no_seeds = equivocation_proof(keys(2), number=2, seed=b"\x02" + bytes(79))
+    assert not is_valid_equivocation_proof(no_seeds, 3, rules), "of headers without a seed"
     apart = replace(good, header2=replace(good.header2, number=1))
     assert not is_valid_equivocation_proof(apart, 3, rules)

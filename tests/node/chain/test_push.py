@@ -6,13 +6,11 @@ import pytest
 
 from node.accounts.diff import EMPTY_DIFF
 from node.blocks.block import Block
-from node.blocks.body import MicroBody
 from node.chain.chain import Chain
 from node.chain.push import MAX_BLOCKS_PER_HEIGHT
 from node.chain.results import (
     BlockError,
     EpochFinalized,
-    EquivocationFound,
     Extended,
     Finalized,
     InvalidBlock,
@@ -345,60 +343,6 @@ def test_before_commit_sees_each_result_and_can_stop_everything() -> None:
     assert (contents(store), chain.head.hash) == (before, genesis)
     assert not chain.contains(blocks[0].hash)
     assert len(chain.push(blocks)) == 2
-
-
-@KINDS
-def test_two_signed_blocks_of_one_height_are_an_equivocation(opened: OpenChain) -> None:
-    """Behaviour 23: the proof is emitted, the block is processed as usual."""
-    builder = ChainBuilder()
-    chain = opened(builder.genesis)
-    fork = builder.fork_from(builder.genesis.hash)
-    ours, theirs = builder.micro(), fork.micro()
-    push_one(chain, ours)
-
-    result = push_one(chain, theirs)
-    assert isinstance(result, Pushed)
-    assert result.outcome is PushOutcome.FORKED
-    stored, found = result.events
-    assert stored == Stored(theirs.hash)
-    assert isinstance(found, EquivocationFound)
-    proof = found.proof
-    assert [proof.header1.hash, proof.header2.hash] == sorted(hashes(ours, theirs))
-    # It is good enough for the next block.
-    block = builder.micro(equivocation_proofs=[proof])
-    assert outcome(push_one(chain, block)) is PushOutcome.EXTENDED
-    assert isinstance(block.body, MicroBody)
-
-
-@KINDS
-def test_two_producers_of_one_height_are_no_equivocation(opened: OpenChain) -> None:
-    """After a skip block another seed chooses another slot: both may sign the height."""
-    builder = ChainBuilder()
-    fork = builder.fork_from(builder.genesis.hash)
-    fork.skip()
-    builder.micro()
-    owners = [each.chain.producer_at(2) for each in (builder, fork)]
-    assert owners[0] != owners[1], "chosen keys: the draw is the same in every run"
-    builder.micro()
-    fork.micro()
-    chain = opened(builder.genesis)
-    builder.push_all(chain)
-
-    _, result = fork.push_all(chain)
-    assert isinstance(result, Pushed)
-    assert not any(isinstance(event, EquivocationFound) for event in result.events)
-
-
-@KINDS
-def test_a_skip_block_beside_a_micro_block_is_no_equivocation(opened: OpenChain) -> None:
-    builder = ChainBuilder()
-    chain = opened(builder.genesis)
-    fork = builder.fork_from(builder.genesis.hash)
-    push_one(chain, builder.micro())
-
-    result = push_one(chain, fork.skip())
-    assert isinstance(result, Pushed)
-    assert [type(event) for event in result.events] == [Rebranched]
 
 
 def test_forks_of_one_height_are_bounded() -> None:

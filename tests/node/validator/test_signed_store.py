@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from node.crypto import vrf
 from node.errors import DataFolderError
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
@@ -9,12 +10,12 @@ from node.validator.macro_values import MacroRecord, OwnVote, Polka
 from node.validator.signed_store import SignedStore, continues
 from protocols.errors import WireError
 from protocols.messages.votes import VoteKind
-from protocols.types import SEED_BYTES
 from tests.build.blocks import digest
+from tests.build.keys import keys
 from tests.build.macro import NUMBER, content, proposal, signature
 
-SEED = bytes(SEED_BYTES)
-OTHER_SEED = b"\x01" * SEED_BYTES
+SEED = vrf.prove(keys(0).signing, b"one")
+OTHER_SEED = vrf.prove(keys(0).signing, b"other")
 BLOCK = digest("block")
 A = content("a")
 LOCK = Polka(0, proposal(A), ((0, signature(0)), (2, signature(2))))
@@ -98,6 +99,9 @@ def test_one_block_or_skip_vote_per_height_and_parent_seed() -> None:
     assert not signed.may_produce(5, SEED)
     assert not signed.may_produce(6, SEED)
     assert signed.may_produce(5, OTHER_SEED)
+    rewritten = SEED[:-1] + bytes((SEED[-1] ^ 1,))
+    assert vrf.proof_to_hash(rewritten) == vrf.proof_to_hash(SEED)
+    assert not signed.may_produce(5, rewritten), "one seed, however its proof is written"
     assert signed.may_produce(7, SEED)
 
 
