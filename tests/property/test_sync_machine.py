@@ -206,7 +206,7 @@ class SyncMachine(RuleBasedStateMachine):
         for entry in live._queue._buffer:
             target = live._queue._buffer.earliest_missing(entry.block)
             is_coming = {target, entry.block.hash} & live._queue._pushing.keys()
-            assert is_coming or live._requests.is_requested(target), entry.block.number
+            assert is_coming or target in live._requests.targets, entry.block.number
 
     @invariant()
     def open_requests_have_deadlines(self) -> None:

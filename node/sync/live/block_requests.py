@@ -121,10 +121,6 @@ class BlockRequests:
         """The missing blocks, in order."""
         return tuple(self._lookups)
 
-    def is_requested(self, block: Hash32) -> bool:
-        """Tell whether a block is being looked for."""
-        return block in self._lookups
-
     def next_deadline(self) -> float | None:
         """Return when a request is late or a pause is over, or None."""
         times = [
