@@ -25,7 +25,7 @@ from node.blocks.verify import (
     verify_successor,
 )
 from node.chain.results import BlockError
-from node.crypto import bls, vrf
+from node.crypto import bls, ed25519, vrf
 from node.crypto.seeds import next_seed
 from protocols.types import BLS_SIGNATURE_BYTES
 from tests.build.blocks import digest, equivocation_proof, transaction
@@ -393,6 +393,23 @@ def test_transactions_of_other_networks_and_impossible_amounts() -> None:
     assert not is_valid(value=MAX_COINS, fee=1)
     assert not is_valid(network=2)
     assert not is_valid_transaction(replace(transaction(), signature=bytes(64)), 1, SMALL_POLICY, 1)
+
+
+def test_proofs_are_tried_only_for_the_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are tried with the keys of all validators: that is not to be had for nothing."""
+    block = changed(micro(), body=MicroBody((equivocation_proof(keys(77)),)))
+    assert site(3).verify(block) is BlockError.INVALID_EQUIVOCATION_PROOF
+    seen: list[bytes] = []
+
+    def count(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        seen.append(public_key)
+        return False
+
+    monkeypatch.setattr(ed25519, "verify", count)
+    unsigned = Block(block.header, ProducerSignature(bytes(64)), block.body)
+
+    assert site(3).verify(unsigned) is BlockError.WRONG_PRODUCER
+    assert len(seen) == 1
 
 
 def test_equivocation_proofs() -> None:
