@@ -354,10 +354,10 @@ class Libp2pNetwork:
     async def _serve_request(
         self, protocol: RequestProtocol, handler: Handler, connection: Connection, stream: Stream
     ) -> None:
-        if not connection.joined.is_set():
-            return
         limits = protocol.limits
         with trio.fail_after(limits.timeout_s):
+            # Whoever asks may have joined a moment before us. One that never joins is cut off.
+            await connection.joined.wait()
             payload = await requests.read_payload(stream, maximum=limits.max_request_bytes)
         response = await handler(connection.peer, payload)
         if not self._answers.take(connection.peer, len(response)):
