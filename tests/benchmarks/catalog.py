@@ -1,6 +1,6 @@
 """All benchmarks by name."""
 
-from tests.benchmarks import catch_up, gossip, idle, loop_stall, pipeline, start
+from tests.benchmarks import catch_up, gossip, idle, loop_stall, network, pipeline, start
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
@@ -13,6 +13,7 @@ _ALL = [
     Benchmark("help_time", "run headway --help", start.help_time),
     Benchmark("start_time", "start 1, 8 and 20 nodes until height 3", start.start_time),
     Benchmark("gossip_16", "reach 16 nodes with 1 KB and 100 KB", gossip.gossip_16),
+    Benchmark("request_rate", "ask on new streams, 1 to 64 at once", network.request_rate),
     Benchmark("loop_stall", "wake in time beside full blocks", loop_stall.loop_stall),
     Benchmark("idle_cost", "follow one block per second", idle.idle_cost),
 ]
