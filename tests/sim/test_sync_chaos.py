@@ -1,6 +1,6 @@
 """Sync services under everything at once, for many seeds: in the end all have one head.
 
-HEADWAY_SIM_SEEDS sets how many seeds are tried. A failing one is in the name of its test.
+HEADWAY_TEST_SEEDS sets how many seeds are tried. A failing one is in the name of its test.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.build.sync import short_batches
 from tests.sim.followers import HISTORY, LIGHT, SMALL_WINDOW, Follower, Followers
 from tests.sim.liars import Liar
 
-SEEDS = int(os.environ.get("HEADWAY_SIM_SEEDS", "50"))
+SEEDS = int(os.environ.get("HEADWAY_TEST_SEEDS", "50"))
 LENGTH = 44
 MIXES = (HISTORY, SMALL_WINDOW, LIGHT)
 SETTLE_S = 150.0
