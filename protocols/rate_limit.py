@@ -41,8 +41,8 @@ class TokenBucket:
         self._tokens = float(limit.capacity)
         self._updated = now
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is a whole one.
+    def is_empty(self, now: float) -> bool:
+        """Tell whether `take` would fail.
 
         Args:
             now: Monotonic clock, seconds. Going backwards refills nothing.
@@ -51,7 +51,11 @@ class TokenBucket:
         self._updated = max(now, self._updated)
         refilled = self._tokens + elapsed * self._limit.capacity / self._limit.refill_s
         self._tokens = min(refilled, float(self._limit.capacity))
-        if self._tokens < 1:
+        return self._tokens < 1
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is a whole one. The time is that of `is_empty`."""
+        if self.is_empty(now):
             return False
         self._tokens -= 1
         return True
@@ -88,3 +92,8 @@ class RateLimiter(Generic[Key]):
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
         return bucket.take(now)
+
+    def is_empty(self, key: Key, now: float) -> bool:
+        """Tell whether `take` would fail. The key does not count as used."""
+        bucket = self._buckets.get(key)
+        return bucket is not None and bucket.is_empty(now)

@@ -4,8 +4,9 @@
     [IGNORE] Its sender keeps its rate.
     [IGNORE] Its height is near our head: there we know who the validators are.
     [IGNORE] It has not been relayed within the last repeat interval.
-    [REJECT] Its validator exists and has signed it.
-    [IGNORE] Its validator keeps its rate.
+    [REJECT] Its validator exists.
+    [IGNORE] Its validator keeps its rate, and its sender that of messages to verify.
+    [REJECT] Its validator has signed it.
     [IGNORE] A proposal comes from the proposer of its round on top of our head.
 
 Screening is cheap. Signatures are not, so their check is a value that the caller may evaluate in
@@ -15,7 +16,7 @@ a worker thread. Messages must be screened and concluded one after the other.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from node.blocks.signing import (
     precommit_message,
@@ -28,6 +29,7 @@ from node.crypto import bls, ed25519
 from node.crypto.hashes import hash32
 from node.net.network import Verdict
 from node.validator.macro_values import SignedProposal
+from node.validator.position import Position
 from protocols.errors import WireError
 from protocols.messages.votes import Proposal, SkipVote, Vote, VoteKind, decode_vote_message
 from protocols.rate_limit import RateLimit, RateLimiter
@@ -35,6 +37,11 @@ from protocols.types import Hash32, Height, PeerId
 
 MESSAGES_PER_PEER: Final = RateLimit(capacity=3000)
 """A peer relays everybody's votes: two rounds of 512 validators arrive at once."""
+
+VERIFICATIONS_PER_PEER: Final = RateLimit(capacity=2000, refill_s=20.0)
+"""Signatures to check for one sender: three rounds of 512 validators at once, then a hundred each
+second, 0.2 s of work. Two peers, and a third of the validators who sign for them, cannot keep us
+from hearing the others."""
 
 MESSAGES_PER_VALIDATOR: Final = RateLimit(capacity=200)
 """Two votes a round, and six messages repeated every half second, and room."""
@@ -60,14 +67,6 @@ SKIPS_AHEAD: Final = 16
 
 VoteContent: TypeAlias = SignedProposal | Vote | SkipVote
 """A message of the topic with everything decoded."""
-
-
-class VoteView(ChainView, Protocol):
-    """What the verdicts need of a chain."""
-
-    def proposer(self, number: Height, round_: int = 0) -> int:
-        """Return the position, in `validators`, of who may propose above the head in a round."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +95,13 @@ REJECTED: Final = Judgement(Verdict.REJECT)
 class VoteFilter:
     """Gives each message its verdict; remembers what it has relayed, within bounds."""
 
-    def __init__(self, chain: VoteView) -> None:
+    def __init__(self, chain: ChainView) -> None:
         self._chain = chain
         self._relayed_at: OrderedDict[Hash32, float] = OrderedDict()
         self._peers: RateLimiter[PeerId] = RateLimiter(MESSAGES_PER_PEER, max_keys=MAX_PEERS)
+        self._verifications: RateLimiter[PeerId] = RateLimiter(
+            VERIFICATIONS_PER_PEER, max_keys=MAX_PEERS
+        )
         self._validators: RateLimiter[int] = RateLimiter(
             MESSAGES_PER_VALIDATOR, max_keys=MAX_VALIDATORS
         )
@@ -127,13 +129,27 @@ class VoteFilter:
             content = _decode(payload)
         except WireError:
             return REJECTED
-        judgement = self._place(content)
+        # One reading for all questions: another thread may be pushing.
+        position = Position.of(self._chain)
+        judgement = self._place(content, position)
         if judgement is not None:
             return judgement
         if relayed_at is not None:
             self._note(digest, now)
             return Judgement(Verdict.ACCEPT, content)
-        return self._unverified(digest, content)
+        refusal = self._refuse(_signer(content), sender, position, now)
+        return refusal or self._unverified(digest, content, position)
+
+    def _refuse(
+        self, index: int, sender: PeerId, position: Position, now: float
+    ) -> Judgement | None:
+        """Return the verdict of a message that is not worth checking a signature."""
+        if index >= len(position.validators.members):
+            return REJECTED
+        # Who floods with good signatures must not make us check them.
+        if self._validators.is_empty(index, now) or not self._verifications.take(sender, now):
+            return IGNORED
+        return None
 
     def conclude(self, unverified: Unverified, now: float, *, is_signed: bool) -> Judgement:
         """Give the verdict once the signature has been checked."""
@@ -147,38 +163,27 @@ class VoteFilter:
         self._note(unverified.digest, now)
         return Judgement(Verdict.ACCEPT, content)
 
-    def _place(self, content: VoteContent) -> Judgement | None:
+    def _place(self, content: VoteContent, position: Position) -> Judgement | None:
         """Return the verdict of a message whose height or network says enough."""
         policy = self._chain.policy
         if isinstance(content, SkipVote):
             if policy.is_macro(content.number):
                 return REJECTED
-            return None if self._is_near(content.number) else IGNORED
+            return None if _is_near(content.number, position) else IGNORED
         number = content.number if isinstance(content, Vote) else content.content.header.number
         if not policy.is_macro(number):
             return REJECTED
         if isinstance(content, SignedProposal) and self._is_foreign(content):
             return REJECTED
-        return None if number == self._next_macro() else IGNORED
+        return None if number == position.macro_number else IGNORED
 
     def _is_foreign(self, proposal: SignedProposal) -> bool:
         return proposal.content.header.network != self._chain.network
 
-    def _is_near(self, number: Height) -> bool:
-        head = self._chain.head.number
-        is_in_batch = self._chain.macro_head.number < number < self._next_macro()
-        return is_in_batch and head - SKIPS_BEHIND <= number <= head + SKIPS_AHEAD
-
-    def _next_macro(self) -> Height:
-        return self._chain.policy.macro_after(self._chain.macro_head.number)
-
-    def _unverified(self, digest: Hash32, content: VoteContent) -> Judgement | Unverified:
-        members = self._chain.validators.members
-        index = _signer(content)
-        if index >= len(members):
-            return REJECTED
-        member, message = members[index], signed_message(self._chain.network, content)
-        signature = _signature(content)
+    def _unverified(self, digest: Hash32, content: VoteContent, position: Position) -> Unverified:
+        index, signature = _signer(content), _signature(content)
+        member = position.validators.members[index]
+        message = signed_message(self._chain.network, content)
         if isinstance(content, SignedProposal):
             key = member.signing_key
             return Unverified(
@@ -191,17 +196,23 @@ class VoteFilter:
 
     def _is_turn_of(self, proposal: SignedProposal) -> bool:
         """Tell whether the signer may propose in that round, as far as our head can tell."""
-        number = proposal.content.header.number
-        if self._chain.head.number + 1 != number:
+        position = Position.of(self._chain)
+        if position.next_number != proposal.content.header.number:
             return True
         # Another head has other proposers, and our own may be about to move: nobody is to blame.
-        return self._chain.proposer(number, proposal.round) == proposal.message.proposer
+        return position.proposers()(proposal.round) == proposal.message.proposer
 
     def _note(self, digest: Hash32, now: float) -> None:
         self._relayed_at[digest] = now
         self._relayed_at.move_to_end(digest)
         if len(self._relayed_at) > MAX_SEEN:
             self._relayed_at.popitem(last=False)
+
+
+def _is_near(number: Height, position: Position) -> bool:
+    head = position.head.number
+    is_in_batch = position.macro.number < number < position.macro_number
+    return is_in_batch and head - SKIPS_BEHIND <= number <= head + SKIPS_AHEAD
 
 
 def signed_message(network: int, content: VoteContent) -> bytes:

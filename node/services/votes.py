@@ -6,8 +6,9 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from node.chain.view import ChainView
 from node.crypto.bls import KeyCache
-from node.gossip.votes import Judgement, Unverified, VoteContent, VoteFilter, VoteView
+from node.gossip.votes import Judgement, Unverified, VoteContent, VoteFilter
 from node.net.network import GossipMessage, Network, Verdict
 from protocols.ids import Topic
 
@@ -24,7 +25,7 @@ class VotesService:
         self,
         *,
         network: Network,
-        chain: VoteView,
+        chain: ChainView,
         keys: KeyCache,
         deliver: Deliver | None,
         in_thread: bool,

@@ -63,6 +63,16 @@ def test_keys_do_not_share() -> None:
     assert limiter.take("b", 0.0)
 
 
+def test_looking_takes_nothing() -> None:
+    limiter = RateLimiter[str](RateLimit(capacity=1, refill_s=10.0), max_keys=2)
+
+    assert not limiter.is_empty("a", 0.0)
+    assert len(limiter) == 0
+    assert limiter.take("a", 0.0)
+    assert [limiter.is_empty("a", now) for now in (0.0, 9.9, 10.0)] == [True, True, False]
+    assert limiter.take("a", 10.0)
+
+
 def test_key_used_longest_ago_is_forgotten() -> None:
     limiter = RateLimiter[str](RateLimit(capacity=1), max_keys=2)
     for key in ("a", "b", "a", "c"):

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any, cast
 
 import pytest
 
+from node.chain.chain import Chain
 from node.gossip.votes import (
     IGNORED,
     MAX_SEEN,
@@ -14,6 +16,7 @@ from node.gossip.votes import (
     REPEAT_INTERVAL_S,
     SKIPS_AHEAD,
     SKIPS_BEHIND,
+    VERIFICATIONS_PER_PEER,
     Judgement,
     Unverified,
     VoteFilter,
@@ -243,26 +246,86 @@ def test_a_peer_that_floods_is_ignored_but_others_are_not() -> None:
     assert isinstance(votes.screen(vote().encode(), PeerId("other"), 0), Unverified)
 
 
-def test_a_validator_that_floods_is_ignored_but_others_are_not() -> None:
-    """Its signatures are good: it is the rate that is too high."""
-    votes = new_filter()
-    verdicts = []
-    for round_ in range(MESSAGES_PER_VALIDATOR.capacity + 5):
-        unsigned = Vote(
-            kind=VoteKind.PREVOTE,
-            number=4,
-            round=round_,
-            block=None,
-            validator=2,
-            signature=bytes(96),
-        )
-        screened = votes.screen(unsigned.encode(), PEER, 0)
-        assert isinstance(screened, Unverified)
-        verdicts.append(votes.conclude(screened, 0, is_signed=True).verdict)
+def unsigned_vote(validator: int, round_: int) -> Vote:
+    return Vote(
+        kind=VoteKind.PREVOTE,
+        number=4,
+        round=round_,
+        block=None,
+        validator=validator,
+        signature=bytes(96),
+    )
 
-    assert verdicts.count(Verdict.ACCEPT) == MESSAGES_PER_VALIDATOR.capacity
-    assert verdicts[-5:] == [Verdict.IGNORE] * 5
+
+def test_a_validator_that_floods_is_ignored_but_others_are_not() -> None:
+    """Its signatures are good: it is the rate that is too high, and then nobody checks them."""
+    votes = new_filter()
+    for round_ in range(MESSAGES_PER_VALIDATOR.capacity):
+        screened = votes.screen(unsigned_vote(2, round_).encode(), PEER, 0)
+        assert isinstance(screened, Unverified)
+        assert votes.conclude(screened, 0, is_signed=True).verdict is Verdict.ACCEPT
+
+    assert votes.screen(unsigned_vote(2, 1000).encode(), PEER, 0) == IGNORED
     assert judge(votes, vote(1)) == Judgement(Verdict.ACCEPT, vote(1))
+    assert isinstance(votes.screen(unsigned_vote(2, 1000).encode(), PEER, 1), Unverified)
+
+
+def test_forgeries_do_not_use_up_what_a_validator_may_send() -> None:
+    votes = new_filter()
+    for round_ in range(MESSAGES_PER_VALIDATOR.capacity + 1):
+        screened = votes.screen(unsigned_vote(2, round_).encode(), PEER, 0)
+        assert isinstance(screened, Unverified)
+        assert votes.conclude(screened, 0, is_signed=False) == REJECTED
+
+    assert judge(votes, vote(2)) == Judgement(Verdict.ACCEPT, vote(2))
+
+
+def test_one_peer_cannot_have_signatures_checked_without_end() -> None:
+    votes = new_filter()
+    looked_at = [
+        isinstance(votes.screen(unsigned_vote(2, round_).encode(), PEER, 0), Unverified)
+        for round_ in range(VERIFICATIONS_PER_PEER.capacity + 5)
+    ]
+
+    assert looked_at.index(False) == VERIFICATIONS_PER_PEER.capacity
+    assert votes.screen(vote().encode(), PEER, 0) == IGNORED
+    assert isinstance(votes.screen(vote().encode(), PeerId("other"), 0), Unverified)
+
+
+class MovingChain:
+    """A chain whose head another thread replaces after so many readings."""
+
+    def __init__(self, before: Chain, after: Chain, readings: int) -> None:
+        self._chains = (before, after)
+        self._left = readings
+
+    def __getattr__(self, name: str) -> Any:
+        self._left -= 1
+        return getattr(self._chains[self._left < 0], name)
+
+
+@cache
+def epochs() -> tuple[ChainBuilder, ChainBuilder]:
+    """Return a chain below its first election block, and the same chain with it."""
+    made = ChainBuilder(genesis(20))
+    made.extend(11)
+    after = made.fork_from(made.head.hash)
+    after.extend(1)
+    return made, after
+
+
+@pytest.mark.parametrize("readings", range(8))
+def test_a_head_that_moves_meanwhile_is_read_as_a_whole(readings: int) -> None:
+    """Never is the height of one epoch looked up among the validators of another."""
+    before, after = epochs()
+    old, new = (each.chain.validators.members for each in (before, after))
+    index = next(i for i in range(len(new)) if old[i].voting_key != new[i].voting_key)
+    unsigned = replace(unsigned_vote(index, 0), number=12)
+    key = keys_of(before.chain.validators)[index].voting
+    signed = replace(unsigned, signature=key.sign(signed_message(1, unsigned)))
+    votes = VoteFilter(cast("Chain", MovingChain(before.chain, after.chain, readings)))
+
+    assert judge(votes, signed) in (IGNORED, Judgement(Verdict.ACCEPT, signed))
 
 
 def test_signatures_of_different_messages_never_fit_each_other() -> None:
