@@ -16,6 +16,7 @@ from trio.testing import MockClock
 from node.blocks.header import MacroHeader
 from node.net.hub import LinkConditions
 from node.policy import BlockKind
+from node.profiles import Profile
 from node.testnet.spec import Topology
 from protocols.types import PeerId
 from tests.build.blocks import transaction
@@ -70,7 +71,8 @@ async def test_bodies_and_state_follow_the_profile(
     await nodes.until_final(8, within_s=20)
 
     for node in nodes.nodes:
-        chain = node.node.chain
+        chain, traits = node.node.chain, Profile(node.spec.profile).traits
+        assert (chain.keeps_bodies, chain.keeps_state) == (traits.keeps_bodies, traits.keeps_state)
         if chain.keeps_state:
             assert chain.account(address(1)).balance == before + 77
             assert node.node.status()["mempool"] == 0
@@ -177,6 +179,8 @@ async def test_late_joiners_get_there(
 
     await nodes.start(late)
     started_at = trio.current_time()
+    await nodes.until(lambda: all(n.node.peers for n in nodes.chosen(late)), within_s=1)
+    assert all(node.node.status()["behind"] >= 40 - node.height for node in nodes.chosen(late))
     await nodes.until_agreed(within_s=90)
     taken_s = trio.current_time() - started_at
     await trio.sleep(20)
