@@ -24,6 +24,7 @@ from node.chain.execution import Executed, execute, has_transaction, without_eff
 from node.chain.punished import Absences
 from node.chain.results import BlockError
 from node.crypto.seeds import entropy
+from node.policy import Policy
 from node.storage.store import Reader
 from protocols.types import Hash32
 
@@ -64,6 +65,12 @@ def choose_transactions(
     return tuple(chosen.values())
 
 
+def transactions_room(policy: Policy, proofs: Sequence[EquivocationProof] = ()) -> int:
+    """Return how many bytes of encoded transactions fit into a micro body beside proofs."""
+    without = MicroBody(equivocation_proofs=tuple(proofs))
+    return policy.max_body_bytes - len(without.encoded) - _LENGTH_PREFIX_BYTES
+
+
 def micro_content(
     reader: Reader,
     parent: Header,
@@ -76,10 +83,9 @@ def micro_content(
     extra_data: bytes = b"",
 ) -> tuple[MicroHeader, MicroBody]:
     """Make a micro block's content. A timestamp before the parent's becomes the parent's."""
-    without = MicroBody(equivocation_proofs=tuple(equivocation_proofs))
-    room_bytes = rules.policy.max_body_bytes - len(without.encoded) - _LENGTH_PREFIX_BYTES
+    room_bytes = transactions_room(rules.policy, equivocation_proofs)
     chosen = choose_transactions(reader, transactions, parent, rules, room_bytes=room_bytes)
-    body = MicroBody(without.equivocation_proofs, chosen) if chosen else without
+    body = MicroBody(tuple(equivocation_proofs), chosen)
     executed = _executed(execute(reader, body, parent, rules))
     header = MicroHeader(
         **_common(parent, body, executed),

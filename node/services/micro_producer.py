@@ -8,6 +8,7 @@ import trio
 
 from node.accounts.transaction import Transaction
 from node.blocks.validators import Validators
+from node.chain.proposals import transactions_room
 from node.policy import Policy
 from node.services.validator_work import ValidatorWork
 from node.validator.mempool import Mempool
@@ -33,7 +34,7 @@ class MicroProducer:
         self._work = work
         self._machine = MicroMachine(policy)
         self._mempool = mempool
-        self._max_body_bytes: Final = policy.max_body_bytes
+        self._room_bytes: Final = transactions_room(policy)
         self._own_index = 0
         self.produced = 0
         """Blocks produced since the start."""
@@ -78,7 +79,7 @@ class MicroProducer:
     async def _produce(self, turn: Turn) -> None:
         waiting: tuple[Transaction, ...] = ()
         if self._mempool is not None:
-            waiting = self._mempool.select(max_bytes=self._max_body_bytes)
+            waiting = self._mempool.select(max_bytes=self._room_bytes)
         made = await self._work.compute(self._work.signer.micro_block, turn, waiting)
         if made is None:
             return
