@@ -18,6 +18,7 @@ from node.blocks.justification import ProducerSignature, QuorumSignature
 from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
 from node.chain.block_store import save_block, set_main
+from node.chain.branches import site_above
 from node.chain.execution import execute
 from node.chain.genesis import Genesis
 from node.chain.head import ChainHead, load_head
@@ -175,27 +176,28 @@ class Chain(ChainReader):
             )
 
     def check_proposal(self, header: Header, body: Body) -> BlockError | None:
-        """Check everything of a block above the head but who has signed it.
+        """Check everything of a block above the head, or above its equal, but who has signed it.
 
-        Only where state is kept. A proposal above another block is `WRONG_PARENT`: it may be good,
-        but whoever cannot execute it cannot vote for it.
+        Only where state is kept. A proposal above a block that is not stored, or that loses to the
+        head, is `WRONG_PARENT`: it may be good, but whoever cannot execute it cannot vote for it.
         """
-        is_macro = isinstance(header, MacroHeader)
         block = Block(header, _unjustified(header), body)
         with self._state_after_head() as (reader, head):
             rules = self._settings.rules_above(head)
             error = verify_alone(block, rules, now_ms=self._clock.now_ms(), with_body=True)
             if error is not None:
                 return error
-            absences = self._absences(head, rules)
-            punished = absences.punished_at(header.number, rules) if is_macro else None
-            lineage = Lineage.of(header, head.header, rules, punished)
+            site = site_above(reader, head, header.parent_hash, rules)
+            if isinstance(site, BlockError):
+                return site
+            is_macro = isinstance(header, MacroHeader)
+            punished = site.absences.punished_at(header.number, rules) if is_macro else None
+            lineage = Lineage.of(header, site.parent, rules, punished)
             error = verify_links(block, lineage, rules)
             if error is not None:
                 return error
-            executed = execute(
-                reader, body, head.header, rules, unrewarded=absences.unrewarded(rules)
-            )
+            unrewarded = site.absences.unrewarded(rules)
+            executed = execute(site.state, body, site.parent, rules, unrewarded=unrewarded)
             return executed if isinstance(executed, BlockError) else executed.mismatch(header)
 
     @contextmanager

@@ -106,7 +106,8 @@ class MacroVoter:
                 return () if created is None else (ContentCreated(round_, created),)
             case CheckContent(round_, content):
                 is_valid = await compute(self._signer.is_valid, content)
-                return (ContentChecked(round_, content.hash, is_valid),)
+                # Without its parent it waits: for the parent as our head, or for the next round.
+                return () if is_valid is None else (ContentChecked(round_, content.hash, is_valid),)
             case SignProposal(round_, valid_round, content):
                 proposal = await compute(
                     self._signer.proposal, round_, valid_round, content, self._own_index

@@ -89,7 +89,7 @@ class CreateContent:
 
 @dataclass(frozen=True, slots=True)
 class CheckContent:
-    """Verify and execute a proposed block on the head."""
+    """Verify and execute a proposed block above its parent. No answer if that is not stored."""
 
     round: int
     content: MacroContent

@@ -370,13 +370,11 @@ class MacroMachine:
         if block in self._valid_blocks or self._votes.has_prevote_quorum(block):
             return True
         key = (round_, block)
-        if key in self._checks:
-            return self._checks[key]
-        header = proposal.content.header
-        if self._parent is not None and header.parent_hash == self._parent.parent:
+        if key not in self._checks:
+            # Its parent may be another block than our head, and as good.
             self._checks[key] = None
             self._effects.append(CheckContent(round_, proposal.content))
-        return None
+        return self._checks[key]
 
     def _is_proposer(self, round_: int) -> bool:
         return self._parent is not None and self._parent.proposer_of(round_) == self._own_index

@@ -109,8 +109,10 @@ class Signer:
         is_above = header.parent_hash == parent.hash
         return MacroContent(header, body) if is_above else None
 
-    def is_valid(self, content: MacroContent) -> bool:
-        """Verify and execute a proposed macro block above the head."""
+    def is_valid(self, content: MacroContent) -> bool | None:
+        """Verify and execute a proposed macro block; None while its parent is not here."""
+        if not self._chain.contains(content.header.parent_hash):
+            return None
         return self._chain.check_proposal(content.header, content.body) is None
 
     def proposal(

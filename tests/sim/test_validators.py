@@ -16,6 +16,7 @@ from node.net.simulated import simulated_address
 from node.services.clock import VirtualClock
 from protocols.messages.votes import Vote
 from tests.build.blocks import transaction
+from tests.build.chain import ChainBuilder
 from tests.build.keys import address
 from tests.sim.validators import POLICY, Cluster
 
@@ -174,6 +175,27 @@ async def test_a_silent_proposer_is_followed_by_the_next_round(
     assert isinstance(block.header, MacroHeader)
     assert block.header.round >= 1
     assert_one_chain(cluster)
+    cluster.stop()
+
+
+async def test_two_blocks_of_one_producer_below_a_macro_block_do_not_stop_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Half of the validators has the one as head, half the other: neither is a quorum."""
+    cluster = Cluster(autojump_clock, nursery, 4)
+    builder = ChainBuilder(cluster.genesis)
+    builder.extend(2)
+    fork = builder.fork_from(builder.head.hash)
+    one, other = builder.micro(), fork.micro()
+    for index, node in enumerate(cluster.nodes):
+        node.chain.push([*builder.blocks[:2], *((one, other) if index < 2 else (other, one))])
+    assert len({node.chain.head.hash for node in cluster.nodes}) == 2
+    await cluster.start()
+
+    await cluster.until(8, within_s=30)
+
+    assert_one_chain(cluster)
+    assert_no_contradiction(cluster)
     cluster.stop()
 
 

@@ -133,12 +133,14 @@ def test_the_second_proposal_of_a_round_is_dropped() -> None:
     assert voter.handle(ProposalArrived(proposal(B)), OPENS_AT) == []
 
 
-def test_a_proposal_above_another_head_waits_for_it() -> None:
+def test_a_proposal_above_another_block_is_asked_for_and_again_when_that_is_the_head() -> None:
+    """Where its parent is not stored there is no answer, and no vote before the timeout."""
     voter = machine()
     voter.handle(reached(OTHER_PARENT), 0)
     voter.handle(DeadlinePassed(), OPENS_AT)
 
-    assert voter.handle(ProposalArrived(proposal(A)), OPENS_AT) == []
+    assert voter.handle(ProposalArrived(proposal(A)), OPENS_AT) == [CheckContent(0, A)]
+    assert voter.handle(DeadlinePassed(), OPENS_AT) == []
     assert voter.handle(reached(), OPENS_AT + 1) == [CheckContent(0, A)]
 
 

@@ -161,7 +161,10 @@ def test_content_of_another_round_is_not_valid() -> None:
     assert content is not None
 
     moved = replace(content, header=replace(content.header, round=1))
-    assert not bench.signer(0).is_valid(moved)
+    assert bench.signer(0).is_valid(content) is True
+    assert bench.signer(0).is_valid(moved) is False
+    orphan = replace(content, header=replace(content.header, parent_hash=digest("unknown")))
+    assert bench.signer(0).is_valid(orphan) is None
 
 
 def test_a_proposal_is_signed_by_its_proposer() -> None:
