@@ -209,6 +209,11 @@ class Consensus:
         return len(self._fetching)
 
     @property
+    def has_enough_peers(self) -> bool:
+        """Whether there are as many live peers as consensus takes, and any."""
+        return self._has_enough and bool(self._peers)
+
+    @property
     def _has_enough(self) -> bool:
         return len(self._peers) >= self._min_peers
 

@@ -154,9 +154,20 @@ class Syncer:
         effects += self._look_at_peers(now)
         effects += self._from_macro(self._macro.step(now), now)
         effects += self._from_live(self._live.step(now), now)
-        effects += self._consensus.step(now, is_complete=not self._macro.is_catching_up)
+        effects += self._consensus.step(now, is_complete=self._is_complete)
         self._counts.update(type(each.event).__name__ for each in effects if isinstance(each, Emit))
         return effects
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether no macro sync is under way.
+
+        A peer that only says to be far ahead and sends nothing does not count beside live peers
+        enough for consensus: it could keep a whole network from starting again.
+        """
+        if not self._macro.is_catching_up:
+            return True
+        return self._consensus.has_enough_peers and not self._macro.is_proven
 
     def _apply(self, event: SyncInput, now: float) -> list[Effect]:
         match event:

@@ -10,7 +10,7 @@ locator, long before that block has been pushed, so the network is busy while a 
 One request is open at a time: the locator of the next is in the answer to this one.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -39,6 +39,9 @@ BACKLOG_BYTES: Final = 2 * MAX_RESPONSE_BYTES
 
 BUSY_PAUSE_S: Final = 0.5
 """Before anybody is asked again after a source was busy or limited our rate."""
+
+REFUSALS_MAX: Final = 10
+"""Refusals in a row after which a source is given back: an honest one is not busy for that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,20 @@ class CatchUp:
         self._backlog: deque[_Batch] = deque()
         self._pushing: tuple[TicketId, _Batch] | None = None
         self._pause_until: float | None = None
+        self._refusals: Counter[PeerId] = Counter()
+        """How often in a row a source has said that it is busy."""
+        self._has_delivered = False
         self._next_number = 0
 
     @property
     def is_active(self) -> bool:
         """Whether anybody leads further than we are."""
         return bool(self._sources) or self._pushing is not None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether those that say they lead further have sent blocks that show it."""
+        return self.is_active and (self._has_delivered or bool(self._unpushed()))
 
     @property
     def backlog_bytes(self) -> int:
@@ -136,7 +147,7 @@ class CatchUp:
 
     def remove_source(self, peer: PeerId) -> list[CatchUpOutput]:
         """Stop using a peer. What it has sent is still pushed."""
-        self._sources.pop(peer, None)
+        self._drop(peer)
         if self._asked is None or self._asked.peer != peer:
             return []
         return self._cancel()
@@ -155,8 +166,7 @@ class CatchUp:
         if isinstance(answer, BlocksArrived):
             return self._on_blocks(asked, answer)
         if isinstance(answer, RequestRefused) and answer.status in _BUSY:
-            self._pause_until = now + BUSY_PAUSE_S
-            return self._put_last(asked.peer)
+            return self._on_busy(asked.peer, now)
         return self._end(asked.peer, EndReason.FAILED)
 
     def push_finished(self, finished: PushFinished) -> list[CatchUpOutput]:
@@ -166,6 +176,7 @@ class CatchUp:
         batch, self._pushing = self._pushing[1], None
         failure = next((each for each in finished.results if not isinstance(each, Pushed)), None)
         if failure is None and any(_is_progress(result) for result in finished.results):
+            self._has_delivered = True
             return [BatchPushed(batch.peer)]
         # What follows a bad batch hangs in the air.
         self._backlog.clear()
@@ -197,6 +208,7 @@ class CatchUp:
             report = ReportPeer(asked.peer, Fault.UNSOLICITED)
             return [report, *self._end(asked.peer, EndReason.BAD)]
         # The quorum at its end is not verified by itself: the push will verify all of it.
+        self._refusals.pop(asked.peer, None)
         batch = _Batch(blocks=answer.blocks, size_bytes=answer.size_bytes, peer=asked.peer)
         self._backlog.append(batch)
         return []
@@ -248,16 +260,28 @@ class CatchUp:
         )
         return SendRequest(self._asked.id, peer, request)
 
-    def _put_last(self, peer: PeerId) -> list[CatchUpOutput]:
+    def _on_busy(self, peer: PeerId, now: float) -> list[CatchUpOutput]:
+        """Let others go first; one that is always busy is no source."""
+        self._refusals[peer] += 1
+        if self._refusals[peer] >= REFUSALS_MAX:
+            return self._end(peer, EndReason.FAILED)
+        self._pause_until = now + BUSY_PAUSE_S
         target = self._sources.pop(peer, None)
         if target is not None:
             self._sources[peer] = target
         return []
 
     def _end(self, peer: PeerId, reason: EndReason) -> list[CatchUpOutput]:
-        if self._sources.pop(peer, None) is None:
+        if self._drop(peer) is None:
             return []
         return [SourceEnded(peer, reason)]
+
+    def _drop(self, peer: PeerId) -> Target | None:
+        target = self._sources.pop(peer, None)
+        self._refusals.pop(peer, None)
+        if not self._sources:
+            self._has_delivered = False
+        return target
 
     def _cancel(self) -> list[CatchUpOutput]:
         asked, self._asked = self._asked, None

@@ -101,6 +101,11 @@ class MacroSync:
         return self._catch_up.is_active
 
     @property
+    def is_proven(self) -> bool:
+        """Whether whoever is said to be ahead has sent blocks that show it."""
+        return self._catch_up.is_proven
+
+    @property
     def backlog_batches(self) -> int:
         """Batches received and not yet pushed."""
         return self._catch_up.backlog_batches

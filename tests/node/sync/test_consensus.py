@@ -9,6 +9,7 @@ from node.sync.live.config import QueueConfig
 from node.sync.peers import PeerList
 from node.sync.tickets import Asker
 from protocols.messages.block import BlockRequest
+from protocols.status import ResponseStatus
 from tests.build.sync import ALICE, BOB, CAROL, DAVE, SyncHarness, branch, head_of, short_batches
 
 THREE = (ALICE, BOB, CAROL)
@@ -161,17 +162,39 @@ def test_first_node_of_a_network_is_in_consensus_with_itself() -> None:
     assert harness.machine.next_deadline() is None
 
 
+@pytest.mark.parametrize("status", [ResponseStatus.BUSY, None])
+def test_whoever_only_says_to_be_ahead_does_not_hold_consensus_up(
+    status: ResponseStatus | None,
+) -> None:
+    """A stranger that claims a far head and sends nothing, busy or silent, proves nothing."""
+    harness = SyncHarness(short_batches(44), config=SMALL, min_peers=1)
+    harness.join(BOB)
+    harness.answer_head(BOB, head_of(harness.builder.chain))
+    if status is not None:
+        (sent,) = harness.open_requests(Asker.CATCH_UP)
+        harness.refuse(sent, status)
+
+    harness.join_live(ALICE)
+    harness.answer_head(ALICE, head_of(harness.chain))
+
+    assert harness.list_of(BOB) is PeerList.MACRO
+    assert established(harness)
+
+
 def test_no_consensus_while_catching_up() -> None:
-    """A head far away says that the state is not complete, whatever the other peers say."""
+    """Blocks from far ahead say that the state is not complete, whatever the other peers say."""
     harness = SyncHarness(short_batches(44), config=SMALL, min_peers=1)
     harness.join(BOB)
     harness.answer_head(BOB, head_of(harness.builder.chain))
     assert harness.list_of(BOB) is PeerList.MACRO
+    (sent,) = harness.open_requests(Asker.CATCH_UP)
+    harness.serve(sent, harness.builder.chain)
 
     harness.join_live(ALICE)
     harness.answer_head(ALICE, head_of(harness.chain))
     assert not established(harness)
     harness.leave(BOB)
+    harness.work()
     harness.pass_time(6)
     harness.answer_head(ALICE, head_of(harness.chain))
 

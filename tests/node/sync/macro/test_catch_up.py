@@ -9,7 +9,7 @@ from node.blocks.justification import QuorumSignature
 from node.errors import Fault
 from node.sync.inputs import BlocksArrived
 from node.sync.live.config import QueueConfig
-from node.sync.macro.catch_up import BACKLOG_BATCHES, BACKLOG_BYTES
+from node.sync.macro.catch_up import BACKLOG_BATCHES, BACKLOG_BYTES, REFUSALS_MAX
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase
 from node.sync.tickets import Asker
@@ -157,6 +157,33 @@ def test_busy_source_is_asked_again_after_a_pause() -> None:
     harness.pass_time(0.5)
 
     assert len(harness.open_requests(Asker.CATCH_UP)) == 1
+    assert harness.list_of(ALICE) is PeerList.MACRO
+
+
+def test_source_that_is_always_busy_is_given_back() -> None:
+    harness = behind(ALICE)
+
+    for _ in range(3 * REFUSALS_MAX):
+        for sent in harness.open_requests(Asker.CATCH_UP):
+            harness.refuse(sent, ResponseStatus.BUSY)
+        harness.pass_time(1.0)
+        for sent in harness.open_requests(Asker.MACRO_HEAD):
+            harness.serve(sent, harness.builder.chain)
+
+    assert harness.list_of(ALICE) is PeerList.OUTDATED
+
+
+def test_an_answer_makes_good_for_being_busy() -> None:
+    harness = behind(ALICE)
+
+    for _ in range(4):
+        for _ in range(REFUSALS_MAX - 1):
+            (sent,) = harness.open_requests(Asker.CATCH_UP)
+            harness.refuse(sent, ResponseStatus.BUSY)
+            harness.pass_time(1.0)
+        serve_batch(harness)
+        harness.work()
+
     assert harness.list_of(ALICE) is PeerList.MACRO
 
 
