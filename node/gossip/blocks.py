@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from node.blocks.block import Block
 from node.blocks.body import Body, MacroBody, MicroBody, decode_body
 from node.blocks.header import Header, MacroHeader, decode_header
 from node.blocks.justification import Justification, QuorumSignature, decode_justification
@@ -16,6 +17,7 @@ from node.chain.results import (
     PushOutcome,
     PushResult,
 )
+from node.chain.view import ChainView
 from node.net.network import Verdict
 from node.policy import Policy
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
@@ -137,6 +139,19 @@ def verdicts_of(result: PushResult) -> Verdicts:
 
 
 NO_BLAME: Final = Verdicts(Verdict.IGNORE, Verdict.IGNORE)
+
+
+def verdicts_on_stored(block: Block, chain: ChainView) -> Verdicts:
+    """Return the verdicts on a copy of a block that is stored.
+
+    Only what is known to be good is relayed. A copy with another justification than the stored
+    one is not: whoever does not have the block would blame us for a forgery.
+    """
+    if not chain.is_on_main_chain(block.hash):
+        return NO_BLAME
+    stored = chain.block(block.hash, with_body=False)
+    is_equal = stored is not None and stored.justification == block.justification
+    return Verdicts(Verdict.ACCEPT if is_equal else Verdict.IGNORE, Verdict.ACCEPT)
 
 
 def is_fault(result: PushResult) -> bool:

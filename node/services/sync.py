@@ -17,12 +17,12 @@ import structlog
 import trio
 
 from node.blocks.block import Block
-from node.chain.results import PushResult
+from node.chain.results import Pushed, PushOutcome, PushResult
 from node.chain.view import ChainView
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
-from node.gossip.blocks import verdicts_of
+from node.gossip.blocks import verdicts_of, verdicts_on_stored
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.services.chain_writer import ChainWriter
@@ -264,6 +264,9 @@ class SyncService:
             nonlocal is_judged
             is_judged = True
             verdicts = verdicts_of(result)
+            if isinstance(result, Pushed) and result.outcome is PushOutcome.KNOWN:
+                # Somebody else's push came first, and its copy is the one that was verified.
+                verdicts = verdicts_on_stored(push.blocks[0], self._chain)
             for message in push.headers:
                 self._network.resolve(message, verdicts.header)
             for message in push.bodies:

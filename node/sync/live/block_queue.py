@@ -41,6 +41,7 @@ from node.gossip.blocks import (
     is_fault,
     is_forgeable,
     verdicts_of,
+    verdicts_on_stored,
 )
 from node.net.network import MessageId, Verdict
 from node.sync.effects import Emit, ReportPeer, Resolve
@@ -174,7 +175,7 @@ class BlockQueue:
             case _Class.JUNK:
                 outputs += self._refuse(copy)
             case _Class.STORED:
-                outputs += _judge(copy, self.verdicts_on_stored(copy.block))
+                outputs += _judge(copy, verdicts_on_stored(copy.block, self._chain))
             case _Class.PUSHING:
                 outputs += self._join_push(copy)
             case _Class.HEAD:
@@ -249,19 +250,7 @@ class BlockQueue:
         if others or not self._chain.contains(block.hash):
             return None
         copy = SourcedBlock(block=block, peer=push.peer, headers=push.headers, bodies=push.bodies)
-        return _judge(copy, self.verdicts_on_stored(block)) + self._settle(block.hash)
-
-    def verdicts_on_stored(self, block: Block) -> Verdicts:
-        """Return the verdicts on a copy of a block that is stored.
-
-        Only what is known to be good is relayed. A copy with another justification than the
-        stored one is not: whoever does not have the block would blame us for a forgery.
-        """
-        if not self._chain.is_on_main_chain(block.hash):
-            return NO_BLAME
-        stored = self._chain.block(block.hash, with_body=False)
-        is_equal = stored is not None and stored.justification == block.justification
-        return Verdicts(Verdict.ACCEPT if is_equal else Verdict.IGNORE, Verdict.ACCEPT)
+        return _judge(copy, verdicts_on_stored(block, self._chain)) + self._settle(block.hash)
 
     def holds(self, block: Hash32) -> Block | None:
         """Return a block that is buffered or being pushed, whichever copy came first."""
@@ -332,7 +321,7 @@ class BlockQueue:
         """A block is done and good: late copies get their verdicts, children are next."""
         outputs: list[QueueOutput] = []
         for copy in self._take_copies(block):
-            outputs += _judge(copy, self.verdicts_on_stored(copy.block))
+            outputs += _judge(copy, verdicts_on_stored(copy.block, self._chain))
         if not self._chain.contains(block):
             # Ignored: final blocks have closed its branch, so nothing above it can be pushed.
             return outputs + self._drop(self._buffer.descendants(block))

@@ -20,7 +20,7 @@ from node.blocks.block import Block
 from node.blocks.body import Body
 from node.chain.results import ChainEvent
 from node.chain.view import ChainView
-from node.gossip.blocks import check_body, check_header
+from node.gossip.blocks import check_body, check_header, verdicts_on_stored
 from node.net.network import MessageId, Verdict
 from node.sync.effects import (
     CancelRequest,
@@ -149,7 +149,7 @@ class LiveSyncer:
         if self._chain.contains(header.header.hash):
             # Its body is not waited for: it may have been taken for the first announcement.
             block = Block(header.header, header.justification, None)
-            return [Resolve(header.message, self._queue.verdicts_on_stored(block).header)]
+            return [Resolve(header.message, verdicts_on_stored(block, self._chain).header)]
         held = self._queue.holds(header.header.hash)
         if held is not None:
             return self._arrived(header, held.body, now)

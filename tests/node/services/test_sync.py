@@ -9,6 +9,7 @@ import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from node.blocks.block import Block
+from node.blocks.justification import ProducerSignature
 from node.chain.chain import Chain
 from node.chain.results import PushResult
 from node.crypto.bls import KeyCache
@@ -223,6 +224,26 @@ async def test_verdict_comes_before_the_commit(
     assert rig.chain.head.number == 1
     assert heights_at_verdict == [0, 0]
     assert set(rig.network.verdicts.values()) == {Verdict.ACCEPT}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_forged_copy_of_a_block_that_others_push_meanwhile_is_not_relayed(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """The push finds the block known; nobody has looked at this copy's signature."""
+    rig = Rig()
+    good = branch(20).block_at(1)
+    forged = replace(good, justification=ProducerSignature(bytes(64)))
+    await nursery.start(rig.sync.run)
+
+    async with rig.writer._turn:
+        await rig.announce(forged)
+        await trio.sleep(1)
+        rig.chain.push([good])
+    await trio.sleep(1)
+
+    assert list(rig.network.verdicts.values()) == [Verdict.IGNORE, Verdict.ACCEPT]
+    assert rig.network.reports == []
     nursery.cancel_scope.cancel()
 
 
