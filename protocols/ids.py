@@ -43,6 +43,9 @@ class RequestProtocol(Enum):
     """The request/response protocols by name."""
 
     HANDSHAKE = "handshake"
+    MACRO_CHAIN = "macro-chain"
+    BATCH_SET = "batch-set"
+    HISTORY_CHUNK = "history-chunk"
     BLOCK = "block"
     MISSING_BLOCKS = "missing-blocks"
     HEAD = "head"
@@ -60,6 +63,27 @@ _LIMITS: Final = {
         max_response_bytes=512,
         timeout_s=5.0,
         requests_per_10_s=10,
+    ),
+    RequestProtocol.MACRO_CHAIN: RequestLimits(
+        number=200,
+        max_request_bytes=512,
+        max_response_bytes=64 * 1024,
+        timeout_s=10.0,
+        requests_per_10_s=100,
+    ),
+    RequestProtocol.BATCH_SET: RequestLimits(
+        number=202,
+        max_request_bytes=64,
+        max_response_bytes=MAX_RESPONSE_BYTES,
+        timeout_s=10.0,
+        requests_per_10_s=1000,
+    ),
+    RequestProtocol.HISTORY_CHUNK: RequestLimits(
+        number=204,
+        max_request_bytes=64,
+        max_response_bytes=1024 * 1024,
+        timeout_s=10.0,
+        requests_per_10_s=4000,
     ),
     RequestProtocol.BLOCK: RequestLimits(
         number=207,

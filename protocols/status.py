@@ -39,11 +39,19 @@ class ResponseStatus(IntEnum):
     macro block anyway."""
     TOO_MANY_LOCATORS = 9
     """More than MAX_LOCATORS."""
+    PRUNED = 10
+    """The node had it and no longer keeps it; a node that keeps more may be asked."""
+    NOT_A_MACRO_BLOCK = 11
+    """The hash is not that of a macro block on the answering node's main chain."""
+    OUT_OF_RANGE = 12
+    """Nothing is there: a leaf behind the last one, a height above the head."""
+    HISTORY_NOT_STORED = 13
+    """Transactions were asked for, and the node keeps no history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The response of a node that does not serve a request. Wire: [status: uint 1..9]."""
+    """The response of a node that does not serve a request. Wire: [status: uint 1..13]."""
 
     status: ResponseStatus
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from node.blocks.block import Block
 from node.blocks.validators import Validators
+from node.chain.fetched import FetchedBatch
 from node.errors import Fault
 from node.net.network import MessageId, Verdict
 from node.sync.live.events import LiveEvent
@@ -59,6 +60,26 @@ class PushBlocks:
     """Announcements of its body."""
     voting_keys: tuple[bytes, ...] = ()
     """Keys that verifying these blocks will need, not loaded before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptMacroBlocks:
+    """Adopt macro blocks without what lies between them. Answer with PushFinished."""
+
+    id: TicketId
+    blocks: tuple[Block, ...]
+    """Ascending: election blocks of consecutive epochs, then at most one checkpoint."""
+    is_trusted: bool = False
+    """The first is taken on trust: only a Pico does that, and only above genesis."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptBatches:
+    """Adopt whole batches that a history sync has put together. Answer with PushFinished."""
+
+    id: TicketId
+    batches: tuple[FetchedBatch, ...]
+    """Consecutive, from the one above our macro head."""
 
 
 @dataclass(frozen=True, slots=True)

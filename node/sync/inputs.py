@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from node.accounts.transaction import Transaction
 from node.blocks.block import Block
 from node.blocks.body import Body
 from node.blocks.header import Header
@@ -11,6 +12,7 @@ from node.chain.results import ChainEvent, PushResult
 from node.net.network import MessageId, PeerJoined, PeerLeft
 from node.sync.tickets import TicketId
 from protocols.messages.head import HeadResponse
+from protocols.messages.macro_chain import MacroChainResponse
 from protocols.status import ResponseStatus
 from protocols.types import Hash32, PeerId
 
@@ -66,6 +68,36 @@ class BlocksArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class MacroChainArrived:
+    """A peer said which macro blocks lead to its newest one."""
+
+    id: TicketId
+    chain: MacroChainResponse
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSetArrived:
+    """A peer sent macro blocks of an epoch, decoded and not checked any further."""
+
+    id: TicketId
+    batches: tuple[tuple[Block, int], ...]
+    """Each macro block without its body, and the epoch's history length up to it."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryChunkArrived:
+    """A peer sent transactions of an epoch, decoded, with the root that their proof leads to."""
+
+    id: TicketId
+    transactions: tuple[Transaction, ...]
+    leaf_count: int
+    root: Hash32 | None
+    """To compare with the verifier's history root; None if the proof does not fit the range."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRefused:
     """A peer answered with a named refusal."""
 
@@ -90,7 +122,7 @@ class QuorumChecked:
 
 @dataclass(frozen=True, slots=True)
 class PushFinished:
-    """A push has been committed. There are fewer results than blocks after one that failed."""
+    """A push or adoption is committed. After one that failed there are fewer results."""
 
     id: TicketId
     results: tuple[PushResult, ...]
@@ -109,7 +141,15 @@ class DeadlinePassed:
     """The time that the machine asked for has come."""
 
 
-Answer: TypeAlias = HeadArrived | BlocksArrived | RequestRefused | RequestFailed
+Answer: TypeAlias = (
+    HeadArrived
+    | BlocksArrived
+    | MacroChainArrived
+    | BatchSetArrived
+    | HistoryChunkArrived
+    | RequestRefused
+    | RequestFailed
+)
 SyncInput: TypeAlias = (
     PeerJoined
     | PeerLeft

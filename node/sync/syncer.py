@@ -30,6 +30,7 @@ from node.sync.effects import (
 )
 from node.sync.inputs import (
     Answer,
+    BatchSetArrived,
     BlockLearnt,
     BlocksArrived,
     BodyAnnounced,
@@ -37,6 +38,8 @@ from node.sync.inputs import (
     DeadlinePassed,
     HeadArrived,
     HeaderAnnounced,
+    HistoryChunkArrived,
+    MacroChainArrived,
     PushFinished,
     QuorumChecked,
     RequestFailed,
@@ -176,6 +179,8 @@ class Syncer:
             case HeaderAnnounced() | BodyAnnounced() | BlockLearnt():
                 return self._on_news(event, now)
             case HeadArrived() | BlocksArrived() | RequestRefused() | RequestFailed():
+                return self._on_answer(event, now)
+            case MacroChainArrived() | BatchSetArrived() | HistoryChunkArrived():
                 return self._on_answer(event, now)
             case QuorumChecked() | PushFinished() | ChainChanged():
                 return self._on_work_done(event, now)
