@@ -29,7 +29,6 @@ from node.sync.effects import CancelRequest, CheckQuorum, ReportPeer, SendReques
 from node.sync.inputs import (
     Answer,
     BlocksArrived,
-    HeadArrived,
     QuorumChecked,
     RequestFailed,
     RequestRefused,
@@ -188,7 +187,7 @@ class BlockRequests:
                 return self._on_refused(lookup, status, now)
             case RequestFailed():
                 return self._retry(lookup, now)
-            case HeadArrived():
+            case _:
                 raise AssertionError("only blocks are asked for here")
 
     def checked(self, check: QuorumChecked, now: float) -> list[RequestOutput]:
