@@ -13,6 +13,7 @@ from typing import Final
 
 from node.blocks.validators import SignerSet, Validator, Validators
 from node.crypto.hashes import hash32
+from node.crypto.seeds import entropy as entropy_of
 from protocols.types import Address, Height
 
 _ELECTION_DOMAIN: Final = b"headway election"
@@ -55,6 +56,21 @@ def draw_validators(candidates: Sequence[Candidate], entropy: bytes, slots: int)
         for slot in range(slots)
     )
     return Validators(tuple(_elected(ordered[index], won[index]) for index in sorted(won)))
+
+
+def slot_above(
+    validators: Validators, punished: SignerSet, seed: bytes, number: Height, round_: int = 0
+) -> int:
+    """Return the slot whose owner has the turn above a block: the one rule for everybody.
+
+    Args:
+        validators: Of the epoch.
+        punished: Slots that the last macro block has punished.
+        seed: Of the block below, which has been verified.
+        number: Height of the turn.
+        round_: Of a macro block; a micro block has round 0.
+    """
+    return producer_slot(validators, punished, entropy_of(seed), number, round_)
 
 
 def producer_slot(

@@ -20,7 +20,7 @@ from node.blocks.body import EMPTY_MICRO_BODY, EquivocationProof, MacroBody, Mic
 from node.blocks.header import Header, MacroHeader
 from node.blocks.justification import ProducerSignature, QuorumSignature, SkipProof
 from node.blocks.signing import precommit_message, skip_message
-from node.blocks.slots import Candidate, draw_validators, producer_slot
+from node.blocks.slots import Candidate, draw_validators, slot_above
 from node.blocks.validators import SignerSet, Validator, Validators
 from node.chain.genesis import BLOCK_VERSION
 from node.chain.history_tree import EMPTY_ROOT as EMPTY_HISTORY_ROOT
@@ -51,17 +51,8 @@ class BatchRules:
 
     def slot_owner(self, parent_seed: bytes, number: Height, round_: int = 0) -> Validator:
         """Return the producer of a micro block, or the proposer of a round."""
-        slot = producer_slot(self.validators, self.punished, entropy(parent_seed), number, round_)
+        slot = slot_above(self.validators, self.punished, parent_seed, number, round_)
         return self.validators.owner(slot)
-
-    def has_quorum(self, signers: SignerSet, message: bytes, signature: bytes) -> bool:
-        """Tell whether at least 2f+1 slots have signed a message."""
-        members = self.validators.members
-        # Counting is cheap and comes first: a pairing is worth a thousand times as much.
-        if signers.bits >> len(members) or self.validators.slots_of(signers) < self.policy.quorum:
-            return False
-        voting_keys = [members[index].voting_key for index in signers.indices()]
-        return bls.verify_aggregate(voting_keys, message, signature, self.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +115,38 @@ def verify_links(block: Block, lineage: Lineage, rules: BatchRules) -> BlockErro
 def verify_successor(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
     """Check a block against its parent, justification included, in the order of the rules."""
     return _first_error(_SUCCESSOR_CHECKS, block, lineage, rules)
+
+
+def has_quorum(block: Block, validators: Validators, policy: Policy, keys: bls.KeyCache) -> bool:
+    """Tell whether a quorum has precommitted to a macro block. Slow: a pairing.
+
+    Args:
+        block: Any block; one of another kind has no quorum.
+        validators: Of its epoch.
+        policy: Of the network.
+        keys: Decoded voting keys.
+    """
+    proof = block.justification
+    if not isinstance(proof, QuorumSignature):
+        return False
+    message = precommit_message(block.header.network, block.number, proof.round, block.hash)
+    return is_signed_by_quorum(proof, message, validators, policy, keys)
+
+
+def is_signed_by_quorum(
+    proof: SkipProof | QuorumSignature,
+    message: bytes,
+    validators: Validators,
+    policy: Policy,
+    keys: bls.KeyCache,
+) -> bool:
+    """Tell whether at least 2f+1 slots have signed a message. Slow: a pairing."""
+    members, signers = validators.members, proof.signers
+    # Counting is cheap and comes first: a pairing is worth a thousand times as much.
+    if signers.bits >> len(members) or validators.slots_of(signers) < policy.quorum:
+        return False
+    voting_keys = [members[index].voting_key for index in signers.indices()]
+    return bls.verify_aggregate(voting_keys, message, proof.signature, keys)
 
 
 def is_valid_transaction(
@@ -325,15 +348,16 @@ def _check_punished(block: Block, lineage: Lineage, _: BatchRules) -> BlockError
 
 
 def _check_quorum(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
-    header = block.header
+    validators, policy, keys = rules.validators, rules.policy, rules.keys
     match block.justification:
         case ProducerSignature():
             return None
-        case SkipProof(signature, signers):
-            message = skip_message(header.network, header.number, lineage.parent.seed)
-        case QuorumSignature(round_, signature, signers):
-            message = precommit_message(header.network, header.number, round_, header.hash)
-    return None if rules.has_quorum(signers, message, signature) else BlockError.NO_QUORUM
+        case SkipProof() as proof:
+            message = skip_message(block.header.network, block.number, lineage.parent.seed)
+            is_valid = is_signed_by_quorum(proof, message, validators, policy, keys)
+        case QuorumSignature():
+            is_valid = has_quorum(block, validators, policy, keys)
+    return None if is_valid else BlockError.NO_QUORUM
 
 
 def _check_proofs(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from node.blocks.block import Block
-from node.blocks.slots import producer_slot
+from node.blocks.slots import slot_above
 from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules
-from node.crypto.seeds import entropy
 from protocols.types import Height
 
 NOBODY = SignerSet(0)
@@ -41,5 +40,4 @@ class Absences:
 
 def skipped_slot(skip: Block, rules: BatchRules) -> int:
     """Return the slot whose owner was silent. A skip block repeats the seed that chose it."""
-    chosen_by = entropy(skip.header.seed)
-    return producer_slot(rules.validators, rules.punished, chosen_by, skip.number)
+    return slot_above(rules.validators, rules.punished, skip.header.seed, skip.number)

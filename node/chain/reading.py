@@ -7,7 +7,6 @@ answered from memory, others from a snapshot of the store.
 from node.accounts.account import Account
 from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
-from node.blocks.slots import producer_slot
 from node.blocks.validators import Validators
 from node.chain.block_store import (
     has_block,
@@ -20,7 +19,6 @@ from node.chain.execution import has_transaction
 from node.chain.head import ChainHead
 from node.chain.recent import RecentBlocks
 from node.chain.settings import ChainSettings
-from node.crypto.seeds import entropy
 from node.policy import Policy
 from node.storage.store import Store, Table
 from protocols.types import Address, Hash32, Height
@@ -68,11 +66,6 @@ class ChainReader:
     def head(self) -> Header:
         """Newest block of the main chain."""
         return self._head.header
-
-    @property
-    def head_block(self) -> Block:
-        """Newest block of the main chain with its justification, without its body."""
-        return self._head.block
 
     @property
     def macro_head(self) -> MacroHeader:
@@ -129,34 +122,6 @@ class ChainReader:
             return head.hash_at(height)
         with self._store.read() as reader:
             return main_hash_at(reader, height)
-
-    def validators_at(self, number: Height) -> Validators:
-        """Return the validators of the epoch that a height above 0 belongs to.
-
-        Raises:
-            LookupError: The election block below that epoch is not stored, or still to come.
-        """
-        head = self._head
-        election = self.policy.election_before(number)
-        if election == head.election.number:
-            return head.validators
-        block_hash = self.hash_at(election)
-        header = None if block_hash is None else self.header(block_hash)
-        if not isinstance(header, MacroHeader) or header.next_validators is None:
-            raise LookupError(f"no election block at height {election}")
-        return header.next_validators
-
-    def proposer(self, number: Height, round_: int = 0) -> int:
-        """Return the position, in `validators`, of who may propose above the head in a round."""
-        head = self._head
-        slot = producer_slot(
-            head.validators, head.macro.punished, entropy(head.header.seed), number, round_
-        )
-        return head.validators.owner_index(slot)
-
-    def producer_at(self, number: Height) -> int:
-        """Return the position, in `validators`, of who may produce a micro block above the head."""
-        return self.proposer(number)
 
     def account(self, address: Address) -> Account:
         """Return an account as of the head. Only where state is kept."""

@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from node.blocks.block import Block
+from node.blocks.verify import has_quorum
 from node.chain.results import Pushed, PushOutcome, PushResult
 from node.chain.view import ChainView
 from node.clock import WallClock
@@ -27,7 +28,6 @@ from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.services.chain_writer import ChainWriter
 from node.services.lanes import Lanes, take_waiting
-from node.sync.answers import has_quorum
 from node.sync.effects import (
     CancelRequest,
     CheckQuorum,

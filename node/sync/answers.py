@@ -6,11 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from node.blocks.block import Block
-from node.blocks.justification import QuorumSignature
-from node.blocks.signing import precommit_message
-from node.blocks.validators import Validators
 from node.chain.view import ChainView
-from node.crypto import bls
 from node.gossip.blocks import check_body
 from node.policy import Policy
 from protocols.limits import MAX_HEADER_BYTES, MAX_LOCATORS, MAX_RESPONSE_BYTES
@@ -76,27 +72,6 @@ def is_sound(blocks: Sequence[Block], size_bytes: int, expected: Expected, polic
 def ends_unproven(blocks: Sequence[Block], expected: Expected) -> bool:
     """Tell whether a sound answer ends in a macro block whose quorum is still to be verified."""
     return blocks[-1].is_macro and blocks[-1].hash != expected.target
-
-
-def has_quorum(block: Block, validators: Validators, policy: Policy, keys: bls.KeyCache) -> bool:
-    """Verify the quorum signature of a macro block. Slow: a pairing.
-
-    Args:
-        block: Any block.
-        validators: Of its epoch.
-        policy: Of the network.
-        keys: Decoded voting keys.
-    """
-    match block.justification:
-        case QuorumSignature(round_, signature, signers):
-            members = validators.members
-        case _:
-            return False
-    if signers.bits >> len(members) or validators.slots_of(signers) < policy.quorum:
-        return False
-    message = precommit_message(block.header.network, block.number, round_, block.hash)
-    voting_keys = [members[index].voting_key for index in signers.indices()]
-    return bls.verify_aggregate(voting_keys, message, signature, keys)
 
 
 def _are_linked(blocks: Sequence[Block]) -> bool:

@@ -6,10 +6,9 @@ from functools import cache
 from typing import Self
 
 from node.blocks.header import Header, MacroHeader
-from node.blocks.slots import producer_slot
+from node.blocks.slots import slot_above
 from node.blocks.validators import Validators
 from node.chain.view import ChainView
-from node.crypto.seeds import entropy
 from node.policy import Policy
 from protocols.types import Height
 
@@ -61,12 +60,11 @@ class Position:
 
     def proposers(self) -> Callable[[int], int]:
         """Return the function from rounds to proposers of the next block."""
-        seed_entropy = entropy(self.head.seed)
 
         @cache
         def proposer(round_: int) -> int:
-            slot = producer_slot(
-                self.validators, self.macro.punished, seed_entropy, self.next_number, round_
+            slot = slot_above(
+                self.validators, self.macro.punished, self.head.seed, self.next_number, round_
             )
             return self.validators.owner_index(slot)
 

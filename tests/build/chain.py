@@ -31,6 +31,7 @@ from protocols.types import Hash32, Height
 from tests.build.clock import FixedClock
 from tests.build.keys import genesis as default_genesis
 from tests.build.keys import keys_of
+from tests.build.turns import next_owner
 
 KeysOf = Callable[[Validators], Sequence[NodeKeys]]
 """Finds the secrets of an epoch's validators, in their order."""
@@ -166,7 +167,7 @@ class ChainBuilder:
 
     def make_macro(self, *, round_: int = 0, voted_round: int | None = None) -> Block:
         """Make what `macro` adds without adding it."""
-        proposer = self._members[self.chain.proposer(self.next_height, round_)]
+        proposer = self._members[next_owner(self.chain, round_)]
         seed = next_seed(proposer.signing, self.head.seed)
         header, body = self.chain.propose_macro(round_, seed, self._on_time, self._mark)
         return self.signed_macro(header, body, voted_round)
@@ -239,7 +240,7 @@ class ChainBuilder:
 
     @property
     def _producer(self) -> NodeKeys:
-        return self._members[self.chain.producer_at(self.next_height)]
+        return self._members[next_owner(self.chain)]
 
     @property
     def _on_time(self) -> int:

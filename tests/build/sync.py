@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from node.blocks.block import Block
+from node.blocks.verify import has_quorum
 from node.chain.chain import Chain
 from node.chain.results import Pushed
 from node.errors import Fault
@@ -18,7 +19,6 @@ from node.policy import Policy
 from node.serve.block import serve_block
 from node.serve.head import serve_head
 from node.serve.missing_blocks import serve_missing_blocks
-from node.sync.answers import has_quorum
 from node.sync.effects import (
     CancelRequest,
     CheckQuorum,

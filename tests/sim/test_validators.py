@@ -18,6 +18,7 @@ from protocols.messages.votes import Vote
 from tests.build.blocks import transaction
 from tests.build.chain import ChainBuilder
 from tests.build.keys import address
+from tests.build.turns import next_owner
 from tests.sim.validators import POLICY, Cluster
 
 SEVEN = replace(POLICY, slots=28)
@@ -166,7 +167,7 @@ async def test_a_silent_proposer_is_followed_by_the_next_round(
     await cluster.start()
     await trio.sleep_until(3.5)
     assert cluster.heads() == [3, 3, 3, 3]
-    proposer = cluster.nodes[0].chain.proposer(4, 0)
+    proposer = next_owner(cluster.nodes[0].chain)
     cluster.by_owner(proposer).kill()
 
     await cluster.until(4, within_s=30)

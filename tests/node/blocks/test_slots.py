@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.blocks.slots import Candidate, draw_validators, producer_slot
+from node.blocks.slots import Candidate, draw_validators, producer_slot, slot_above
 from node.blocks.validators import SignerSet, Validators
 from node.crypto.hashes import hash32
+from node.crypto.seeds import entropy as entropy_of
+from tests.build.blocks import SEED_0
 from tests.build.keys import candidate, validators
 from tests.build.strategies import blob
 
@@ -142,3 +144,10 @@ def test_slots_are_chosen_evenly(round_: int) -> None:
 def test_a_choice_that_others_can_repeat() -> None:
     order = [producer_slot(FOUR, NOBODY, ENTROPY, 1, round_) for round_ in range(12)]
     assert order == [0, 3, 4, 7, 10, 2, 9, 11, 5, 1, 8, 6]
+
+
+def test_the_seed_below_decides_whose_turn_it_is() -> None:
+    order = [slot_above(FOUR, NOBODY, SEED_0, 1, round_) for round_ in range(12)]
+
+    assert order == [producer_slot(FOUR, NOBODY, entropy_of(SEED_0), 1, n) for n in range(12)]
+    assert order[0] == slot_above(FOUR, NOBODY, SEED_0, 1)

@@ -12,12 +12,19 @@ from node.accounts.transaction import MAX_COINS, Transaction
 from node.blocks.block import Block
 from node.blocks.body import MacroBody, MicroBody
 from node.blocks.header import MacroHeader
-from node.blocks.justification import ProducerSignature, QuorumSignature, SkipProof
+from node.blocks.justification import (
+    Justification,
+    ProducerSignature,
+    QuorumSignature,
+    SkipProof,
+)
 from node.blocks.signing import precommit_message
 from node.blocks.validators import SignerSet
 from node.blocks.verify import (
     BatchRules,
     Lineage,
+    has_quorum,
+    is_signed_by_quorum,
     is_valid_equivocation_proof,
     is_valid_transaction,
     verify_alone,
@@ -31,6 +38,7 @@ from protocols.types import BLS_SIGNATURE_BYTES
 from tests.build.blocks import digest, equivocation_proof, transaction
 from tests.build.chain import KEY_CACHE, ChainBuilder
 from tests.build.keys import SMALL_POLICY, keys, keys_of, validators
+from tests.build.turns import next_owner
 
 NOW_MS = 1_700_000_100_000
 
@@ -222,7 +230,7 @@ BROKEN: list[tuple[str, BlockError, Callable[[], Block]]] = [
 def other_proposers_round() -> int:
     """Return a round in which somebody else proposes than in round 0."""
     chain = site(4).builder.chain
-    return next(round_ for round_ in range(1, 20) if chain.proposer(4, round_) != chain.proposer(4))
+    return next(n for n in range(1, 20) if next_owner(chain, n) != next_owner(chain))
 
 
 @pytest.mark.parametrize(
@@ -307,14 +315,35 @@ def test_quorum_is_counted_in_slots() -> None:
 def test_a_quorum_is_exactly_enough() -> None:
     """12 validators with one slot each: 8 of them are 2f+1."""
     many = validators(12)
-    rules = replace(site(4).rules, validators=many)
+    rules = site(4).rules
     message = b"message"
 
-    def has_quorum(count: int) -> bool:
+    def is_quorum(count: int) -> bool:
         votes = bls.aggregate([who.voting.sign(message) for who in keys_of(many)[:count]])
-        return rules.has_quorum(SignerSet.of(range(count)), message, votes)
+        proof = SkipProof(votes, SignerSet.of(range(count)))
+        return is_signed_by_quorum(proof, message, many, rules.policy, rules.keys)
 
-    assert [has_quorum(count) for count in (7, 8, 12)] == [False, True, True]
+    assert [is_quorum(count) for count in (7, 8, 12)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["good", "empty", "stranger", "too few", "other round", "micro"])
+def test_a_macro_block_shows_its_quorum_by_itself(kind: str) -> None:
+    block, rules = checkpoint(), site(4).rules
+    good = block.justification
+    assert isinstance(good, QuorumSignature)
+    changes: dict[str, Justification] = {
+        "good": good,
+        "empty": replace(good, signers=SignerSet(0)),
+        "stranger": replace(good, signers=SignerSet(good.signers.bits | 1 << 40)),
+        "too few": replace(good, signers=SignerSet(1)),
+        "other round": replace(good, round=good.round + 1),
+        "micro": ProducerSignature(bytes(64)),
+    }
+    changed_block = replace(block, justification=changes[kind])
+
+    is_valid = has_quorum(changed_block, rules.validators, rules.policy, rules.keys)
+
+    assert is_valid is (kind == "good")
 
 
 def test_a_false_seed_elects_nobody() -> None:

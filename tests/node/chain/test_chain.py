@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from node.blocks.header import MacroHeader
-from node.blocks.justification import GENESIS_JUSTIFICATION
 from node.chain.results import BlockError, Pushed
 from node.crypto.seeds import next_seed
 from node.errors import DataFolderError
@@ -16,6 +15,7 @@ from tests.build.blocks import digest, transaction
 from tests.build.chain import ChainBuilder, contents, light_chain, open_chain
 from tests.build.clock import FixedClock
 from tests.build.keys import GENESIS_TIMESTAMP, SMALL_POLICY, address, genesis, keys_of
+from tests.build.turns import next_owner
 
 
 def test_new_store_starts_at_genesis() -> None:
@@ -23,12 +23,12 @@ def test_new_store_starts_at_genesis() -> None:
     chain = open_chain(start)
 
     assert (chain.head, chain.macro_head, chain.election_head) == (start.block().header,) * 3
-    assert chain.head_block.justification == GENESIS_JUSTIFICATION
+    assert chain.block(chain.head.hash, with_body=False) == start.block().without_body()
     assert (chain.genesis, chain.network, chain.policy) == (start.hash, 1, SMALL_POLICY)
     assert chain.block(start.hash, with_body=True) == start.block()
     assert chain.account(address(0)).balance == 1_000_000
     assert chain.account(address(99)).balance == 0
-    assert chain.validators_at(1) == chain.validators_at(12) == chain.validators
+    assert chain.validators == chain.election_head.next_validators
 
 
 @pytest.mark.parametrize("height", [0, 1, 4, 6, 12, 13, 26])
@@ -45,7 +45,7 @@ def test_reopened_chain_is_the_same(height: int, is_light: bool) -> None:
         chain.push([fork.micro()])
 
     again = opened(builder.genesis, store=store)
-    assert again.head_block == chain.head_block
+    assert again.head == chain.head
     assert (again.macro_head, again.election_head) == (chain.macro_head, chain.election_head)
     assert (again.validators, again._head.branch) == (chain.validators, chain._head.branch)
     for block in [*builder.blocks, *fork.blocks]:
@@ -142,27 +142,17 @@ def test_light_chains_have_no_bodies() -> None:
 
 
 def test_validators_of_each_epoch() -> None:
-    builder = ChainBuilder()
-    builder.extend(25)
+    """They change with the election block, for the blocks above it."""
+    builder = ChainBuilder(genesis(13))
     chain = open_chain(builder.genesis)
-    builder.push_all(chain)
-    elected = [
-        builder.genesis.block().header,
-        builder.block_at(12).header,
-        builder.block_at(24).header,
-    ]
-    expected = [each.next_validators for each in elected if isinstance(each, MacroHeader)]
-
-    assert [chain.validators_at(height) for height in (1, 12, 13, 24, 25, 36)] == [
-        expected[0],
-        expected[0],
-        expected[1],
-        expected[1],
-        expected[2],
-        expected[2],
-    ]
-    with pytest.raises(LookupError):
-        chain.validators_at(37)
+    elected = [chain.validators]
+    for block in builder.extend(25):
+        chain.push((block,))
+        header = block.header
+        if isinstance(header, MacroHeader) and header.next_validators is not None:
+            elected.append(header.next_validators)
+        assert chain.validators == elected[-1]
+    assert len(set(elected)) == 3
 
 
 def test_clock_decides_what_is_future() -> None:
@@ -290,9 +280,8 @@ def test_proposers_change_with_the_round() -> None:
     builder = ChainBuilder()
     builder.extend(3)
     chain = builder.chain
-    proposers = [chain.proposer(4, round_) for round_ in range(12)]
+    proposers = [next_owner(chain, round_) for round_ in range(12)]
 
-    assert proposers[0] == chain.producer_at(4)
     assert sorted(proposers) == sorted(list(range(4)) * 3), "twelve slots, each asked once"
     member = keys_of(chain.validators)[proposers[2]]
     header, body = chain.propose_macro(2, next_seed(member.signing, chain.head.seed), 0)

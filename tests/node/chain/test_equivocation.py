@@ -10,6 +10,7 @@ from node.chain.equivocation import equivocation_between
 from node.chain.results import EquivocationFound, Pushed, PushOutcome, Rebranched, Stored
 from tests.build.chain import ChainBuilder, light_chain, open_chain, push_one
 from tests.build.keys import genesis
+from tests.build.turns import next_owner
 
 OpenChain = Callable[..., Chain]
 KINDS = pytest.mark.parametrize("opened", [open_chain, light_chain], ids=["full", "light"])
@@ -47,7 +48,7 @@ def test_two_producers_of_one_height_are_no_equivocation(opened: OpenChain) -> N
     fork = builder.fork_from(builder.genesis.hash)
     fork.skip()
     builder.micro()
-    owners = [each.chain.producer_at(2) for each in (builder, fork)]
+    owners = [next_owner(each.chain) for each in (builder, fork)]
     assert owners[0] != owners[1], "chosen keys: the draw is the same in every run"
     builder.micro()
     fork.micro()
@@ -67,7 +68,7 @@ def test_two_turns_of_one_producer_at_one_height_are_no_equivocation(opened: Ope
     fork.skip()
     builder.micro()
     ours, theirs = builder.micro(), fork.micro()
-    assert builder.chain.producer_at(2) == fork.chain.producer_at(2)
+    assert next_owner(builder.chain) == next_owner(fork.chain)
     chain = opened(builder.genesis)
     builder.push_all(chain)
 

@@ -9,6 +9,7 @@ from node.storage.store import Table
 from tests.build.blocks import transaction
 from tests.build.chain import ChainBuilder, contents, open_chain
 from tests.build.keys import SMALL_POLICY
+from tests.build.turns import next_owner
 
 
 def test_undo_data_is_kept_until_final() -> None:
@@ -57,7 +58,7 @@ def test_bodies_of_final_blocks_are_kept_or_not() -> None:
 def test_skipped_slots_are_punished_in_the_next_batch_and_not_paid() -> None:
     builder = ChainBuilder()
     chain = builder.chain
-    producer = chain.producer_at(1)
+    producer = next_owner(chain)
     builder.skip()
     builder.extend(2)
     checkpoint = builder.macro()

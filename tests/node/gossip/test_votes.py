@@ -30,6 +30,7 @@ from protocols.types import ED25519_SIGNATURE_BYTES, Hash32, PeerId
 from tests.build.blocks import digest, macro_header
 from tests.build.chain import KEY_CACHE, ChainBuilder
 from tests.build.keys import SMALL_POLICY, genesis, keys_of
+from tests.build.turns import next_owner
 
 PEER = PeerId("peer")
 BLOCK = digest("block")
@@ -92,7 +93,7 @@ def skip_vote(validator: int = 0, *, number: int = 3, seed: bytes | None = None)
 def proposal(proposer: int | None = None, *, round_: int = 0, **changes: object) -> Proposal:
     """Return what the proposer of the round proposes, or what another validator does."""
     chain = builder().chain
-    index = chain.proposer(4, round_) if proposer is None else proposer
+    index = next_owner(chain, round_) if proposer is None else proposer
     header, body = chain.propose_macro(round_, chain.head.seed, chain.head.timestamp)
     message = Proposal(
         round=round_,
@@ -130,7 +131,7 @@ def test_the_proposal_of_the_rounds_proposer_is_accepted() -> None:
 
 def test_a_proposal_out_of_turn_is_ignored() -> None:
     """Its signer may see another head, where it is its turn."""
-    turn = builder().chain.proposer(4, 0)
+    turn = next_owner(builder().chain)
     stranger = next(i for i in range(4) if i != turn)
 
     assert judge(new_filter(), proposal(stranger)) == IGNORED

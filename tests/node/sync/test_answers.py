@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-import pytest
-
 from node.blocks.header import MacroHeader, MicroHeader
-from node.blocks.justification import Justification, ProducerSignature, QuorumSignature
-from node.blocks.validators import SignerSet
-from node.crypto.bls import KeyCache
 from node.sync.answers import (
     BLOCK_OVERHEAD_BYTES,
     Expected,
     ends_unproven,
-    has_quorum,
     is_sound,
     locators_of,
 )
@@ -115,30 +109,3 @@ def test_locators_of_a_long_batch_are_the_newest_and_the_macro_block() -> None:
     assert len(found) == MAX_LOCATORS
     assert found[:2] == (digest("400"), digest("399"))
     assert found[-1] == chain.macro_head.hash
-
-
-@pytest.mark.parametrize("kind", ["good", "empty", "stranger", "too few", "other round", "micro"])
-def test_quorum(kind: str) -> None:
-    macro = BLOCKS[3]
-    good = macro.justification
-    assert isinstance(good, QuorumSignature)
-    changed: dict[str, Justification] = {
-        "good": good,
-        "empty": replace(good, signers=SignerSet(0)),
-        "stranger": replace(good, signers=SignerSet(good.signers.bits | 1 << 40)),
-        "too few": replace(good, signers=SignerSet(1)),
-        "other round": replace(good, round=good.round + 1),
-        "micro": ProducerSignature(bytes(64)),
-    }
-    validators = short_batches(20).genesis.block().header
-    assert isinstance(validators, type(macro_header()))
-    assert validators.next_validators is not None
-
-    is_valid = has_quorum(
-        replace(macro, justification=changed[kind]),
-        validators.next_validators,
-        SMALL_POLICY,
-        KeyCache(),
-    )
-
-    assert is_valid is (kind == "good")
