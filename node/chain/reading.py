@@ -4,6 +4,9 @@ The head is one immutable value that is replaced after a commit. Blocks of the b
 answered from memory, others from a snapshot of the store.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from node.accounts.account import Account
 from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
@@ -19,6 +22,7 @@ from node.chain.execution import has_transaction
 from node.chain.head import ChainHead
 from node.chain.recent import RecentBlocks
 from node.chain.settings import ChainSettings
+from node.chain.snapshot import StoredChain
 from node.policy import Policy
 from node.storage.store import Store, Table
 from protocols.types import Address, Hash32, Height
@@ -122,6 +126,12 @@ class ChainReader:
             return head.hash_at(height)
         with self._store.read() as reader:
             return main_hash_at(reader, height)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[StoredChain]:
+        """Open the chain as it is now, whatever is pushed meanwhile."""
+        with self._store.read() as reader:
+            yield StoredChain(reader)
 
     def account(self, address: Address) -> Account:
         """Return an account as of the head. Only where state is kept."""

@@ -1,9 +1,11 @@
 """What the rest of the node may read of the chain.
 
 All members are cheap and callable from any thread: `head` and its kin are replaced as whole
-values when a push has committed, lookups read a store snapshot.
+values when a push has committed, each lookup reads a store snapshot of its own. Whoever needs
+several that belong together opens one for all of them.
 """
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from node.blocks.block import Block
@@ -11,6 +13,26 @@ from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
 from node.policy import Policy
 from protocols.types import Hash32, Height
+
+
+class ChainSnapshot(Protocol):
+    """A chain as it was at one moment, which no push changes."""
+
+    def header(self, block: Hash32) -> Header | None:
+        """Return the header of a stored block."""
+        ...
+
+    def is_on_main_chain(self, block: Hash32) -> bool:
+        """Tell whether a block is stored and on the main chain."""
+        ...
+
+    def hash_at(self, height: Height) -> Hash32 | None:
+        """Return the hash of the main chain's block at a height."""
+        ...
+
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        """Return a stored block as `ChainView.block_bytes` does."""
+        ...
 
 
 class ChainView(Protocol):
@@ -83,4 +105,8 @@ class ChainView(Protocol):
 
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[ChainSnapshot]:
+        """Open the chain as it is now. For one answer: the store keeps its pages until closed."""
         ...

@@ -1,7 +1,10 @@
 """A chain with a fork for the serve tests, and a view of it that can be tampered with."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
 from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
@@ -67,10 +70,8 @@ class TamperedView:
     keeps_bodies: bool = True
     without_body: frozenset[Hash32] = frozenset()
     """Blocks whose bodies have been pruned."""
-    deleted: frozenset[Hash32] = frozenset()
-    """Blocks that are gone by the time somebody reads them."""
-    main: dict[Height, Hash32] = field(default_factory=dict)
-    """Other hashes of the main chain, as after a rebranch."""
+    missing: frozenset[Hash32] = frozenset()
+    """Blocks that are not stored."""
 
     @property
     def policy(self) -> Policy:
@@ -111,15 +112,19 @@ class TamperedView:
         return self.chain.is_on_main_chain(block)
 
     def header(self, block: Hash32) -> Header | None:
-        return self.chain.header(block)
+        return None if block in self.missing else self.chain.header(block)
 
     def block(self, block: Hash32, *, with_body: bool) -> Block | None:
         return self.chain.block(block, with_body=with_body)
 
     def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
-        if block in self.deleted or (with_body and block in self.without_body):
+        if block in self.missing or (with_body and block in self.without_body):
             return None
         return self.chain.block_bytes(block, with_body=with_body)
 
     def hash_at(self, height: Height) -> Hash32 | None:
-        return self.main.get(height) or self.chain.hash_at(height)
+        return self.chain.hash_at(height)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Self]:
+        yield self

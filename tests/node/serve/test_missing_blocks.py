@@ -1,6 +1,10 @@
 """Missing-blocks requests, rule by rule."""
 
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -8,12 +12,14 @@ from hypothesis import strategies as st
 
 from node.blocks.block import Block
 from node.serve.missing_blocks import serve_missing_blocks
+from node.storage.memory import MemoryStore
+from node.storage.store import Reader, Table, Writer
 from protocols.limits import MAX_BLOCK_BYTES, MAX_LOCATORS, MAX_RESPONSE_BYTES
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Hash32
 from tests.build.blocks import digest
-from tests.build.chain import light_chain
+from tests.build.chain import ChainBuilder, light_chain, open_chain
 from tests.build.keys import genesis
 from tests.node.serve.chains import LENGTH, POLICY, TamperedView, encode, forked
 
@@ -187,41 +193,108 @@ def test_node_without_bodies_names_it(direction: Direction) -> None:
     assert isinstance(serve_missing_blocks(headers, chain), MissingBlocksResponse)
 
 
-def test_pruned_bodies_cut_the_answer_or_name_it() -> None:
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("height", [6, 7])
+def test_a_body_that_is_no_longer_kept_is_named(direction: Direction, height: int) -> None:
     known = forked()
-    view = TamperedView(known.chain, without_body=frozenset({known.at(6)}))
-    down = ask(known.at(8), known.at(5), direction=BACKWARD, with_body=True)
-    up = ask(known.at(8), known.at(5), with_body=True)
+    view = TamperedView(known.chain, without_body=frozenset({known.at(height)}))
+    request = ask(known.at(8), known.at(5), direction=direction, with_body=True)
 
-    assert serve_missing_blocks(down, view) == MissingBlocksResponse(
-        blocks=known.bytes_between(7, 8, with_body=True)[::-1]
-    )
-    assert serve_missing_blocks(up, view) == refused(ResponseStatus.BODIES_NOT_STORED)
+    assert serve_missing_blocks(request, view) == refused(ResponseStatus.BODIES_NOT_STORED)
 
 
-def test_block_that_is_deleted_meanwhile() -> None:
+@pytest.mark.parametrize("with_body", [True, False])
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("height", [6, 7])
+def test_a_block_in_between_that_is_not_stored_is_named(
+    direction: Direction, height: int, *, with_body: bool
+) -> None:
     known = forked()
-    view = TamperedView(known.chain, deleted=frozenset({known.at(13)}))
+    view = TamperedView(known.chain, missing=frozenset({known.at(height)}))
+    request = ask(known.at(8), known.at(5), direction=direction, with_body=with_body)
 
-    assert serve_missing_blocks(ask(known.at(13), known.at(12)), view) == refused(
-        ResponseStatus.NOT_FOUND
-    )
+    assert serve_missing_blocks(request, view) == refused(ResponseStatus.NOT_FOUND)
 
 
-@pytest.mark.parametrize(("height", "last"), [(12, None), (13, 12)])
-def test_rebranch_meanwhile_ends_the_answer_before_it(*, height: int, last: int | None) -> None:
-    """The main chain's index shows the fork's block at one height: it does not link."""
-    known = forked()
-    strange = known.at(3)
-    view = TamperedView(known.chain, main={height: strange})
-    response = serve_missing_blocks(ask(known.at(13), known.at(11)), view)
+class InterruptedStore:
+    """A store of a chain that has something pushed to it between two reads of somebody else."""
 
-    if last is None:
-        assert response == refused(ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN)
-    else:
-        assert response == MissingBlocksResponse(
-            blocks=known.bytes_between(12, last, with_body=False)
-        )
+    def __init__(self) -> None:
+        self._below = MemoryStore()
+        self._interrupt: Callable[[], object] | None = None
+        self._reads_before = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the interruption is still to come."""
+        return self._interrupt is not None
+
+    def interrupt(self, action: Callable[[], object], *, after_reads: int) -> None:
+        """Call something once, after that many reads and before the next."""
+        self._interrupt, self._reads_before = action, after_reads
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        with self._below.read() as reader:
+            yield _InterruptedReader(reader, self)
+
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Writer]:
+        return self._below.write(durable=durable)
+
+    def close(self) -> None:
+        self._below.close()
+
+    def before_read(self) -> None:
+        """Count a read, and come in between if it is time."""
+        action = self._interrupt
+        if action is not None and self._reads_before == 0:
+            self._interrupt = None
+            action()
+        self._reads_before -= 1
+
+
+@dataclass(frozen=True)
+class _InterruptedReader:
+    below: Reader
+    store: InterruptedStore
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        self.store.before_read()
+        return self.below.get(table, key)
+
+    def scan(
+        self, table: Table, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        self.store.before_read()
+        return self.below.scan(table, start, end, reverse=reverse)
+
+
+@pytest.mark.parametrize("blocks", [3, 5])
+@pytest.mark.parametrize("direction", Direction)
+def test_a_rebranch_between_two_reads_changes_no_answer(direction: Direction, blocks: int) -> None:
+    """Also one that ends in a macro block, with which our blocks are deleted."""
+    ours = ChainBuilder(genesis(policy=POLICY))
+    theirs = ours.fork_from(ours.head.hash)
+    ours.extend(3)
+    theirs.skip()
+    theirs.extend(blocks - 1)
+    request = ask(ours.head.hash, ours.genesis.hash, direction=direction, with_body=True)
+    expected = tuple(encode(block, with_body=True) for block in ours.blocks)
+    if direction is BACKWARD:
+        expected = expected[::-1]
+
+    for reads_before in count():
+        store = InterruptedStore()
+        chain = open_chain(ours.genesis, store=store)
+        ours.push_all(chain)
+        store.interrupt(partial(theirs.push_all, chain), after_reads=reads_before)
+        response = serve_missing_blocks(request, chain)
+
+        assert response == MissingBlocksResponse(blocks=expected)
+        if store.is_waiting:
+            assert reads_before > len(expected)
+            return
+        assert chain.head == theirs.head
 
 
 @pytest.mark.parametrize("direction", Direction)

@@ -1,0 +1,33 @@
+"""The chain as one snapshot of the store shows it."""
+
+from dataclasses import dataclass
+
+from node.blocks.header import Header
+from node.chain.block_store import load_block, load_block_bytes, main_hash_at
+from node.storage.store import Reader
+from protocols.types import Hash32, Height
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChain:
+    """Implements `ChainSnapshot`: no push can come between two of its answers."""
+
+    reader: Reader
+
+    def header(self, block: Hash32) -> Header | None:
+        """Return the header of a stored block."""
+        found = load_block(self.reader, block)
+        return None if found is None else found.header
+
+    def is_on_main_chain(self, block: Hash32) -> bool:
+        """Tell whether a block is stored and on the main chain."""
+        header = self.header(block)
+        return header is not None and self.hash_at(header.number) == block
+
+    def hash_at(self, height: Height) -> Hash32 | None:
+        """Return the hash of the main chain's block at a height."""
+        return main_hash_at(self.reader, height)
+
+    def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
+        """Return a stored block as `ChainView.block_bytes` does."""
+        return load_block_bytes(self.reader, block, with_body=with_body)
