@@ -112,7 +112,7 @@ def revert_block(writer: Writer, block: Block, policy: Policy) -> None:
     transactions = forget_transactions(writer, block.number)
     if transactions:
         epoch = policy.epoch_at(block.number)
-        leaf_count = history_tree.load_peaks(writer, epoch).leaf_count
+        leaf_count = history_tree.load_leaf_count(writer, epoch)
         history_tree.truncate(writer, epoch, leaf_count - transactions)
 
 
@@ -138,7 +138,8 @@ def _execute_micro(
     state = execute_micro(reader, body)
     if isinstance(state, BlockError):
         return state
-    history = history_tree.plan(reader, rules.policy.epoch_at(parent.number + 1), hashes)
+    encodings = (transaction.encode() for transaction in body.transactions)
+    history = history_tree.plan(reader, rules.policy.epoch_at(parent.number + 1), encodings)
     return Executed(
         state=state,
         history=history,

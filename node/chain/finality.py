@@ -8,6 +8,8 @@ from node.blocks.header import MacroHeader
 from node.chain.block_store import delete_block, hashes_between, height_key
 from node.chain.execution import forget_transactions
 from node.chain.head import ChainHead
+from node.chain.history_lengths import save_history_length
+from node.chain.history_tree import load_leaf_count
 from node.chain.results import ChainEvent, EpochFinalized, Finalized
 from node.chain.settings import ChainSettings
 from node.policy import Policy
@@ -38,6 +40,8 @@ def finalize(
     for number, block in rejected:
         delete_block(writer, number, block)
     if settings.keeps_state:
+        epoch = settings.policy.epoch_at(macro.number)
+        save_history_length(writer, macro.number, load_leaf_count(writer, epoch))
         _prune_undo(writer, macro.number)
         _prune_transactions(writer, first, macro.number, settings.policy)
         if not settings.keeps_bodies:

@@ -1,4 +1,4 @@
-"""The history tree: a Merkle mountain range over the hashes of an epoch's transactions.
+"""The history tree: a Merkle mountain range over an epoch's transactions.
 
 Leaves are added on the right. Two trees of one size become one, so what stands is a row of
 perfect trees (peaks), each smaller than the one to its left. Nodes are numbered as they are made:
@@ -7,7 +7,7 @@ perfect trees (peaks), each smaller than the one to its left. Nodes are numbered
     height 1     2     5     9         7 leaves: 0 1 3 4 7 8 10
     height 0    0 1   3 4   7 8  10    peaks: 6 9 10
 
-    leaf  = H(0x10 || transaction hash)
+    leaf  = H(0x10 || transaction)                          its encoding, signature included
     inner = H(0x11 || left || right)
     root  = H(0x12 || leaf count: 8 bytes big-endian || peak || peak ...)   peaks from left to right
 
@@ -78,8 +78,8 @@ class HistoryUpdate:
             writer.put(Table.HISTORY, node_key(self.epoch, position), node)
 
 
-def leaf_hash(transaction: Hash32) -> Hash32:
-    """Hash the leaf of a transaction."""
+def leaf_hash(transaction: bytes) -> Hash32:
+    """Hash the leaf of an encoded transaction."""
     return hash32(LEAF_DOMAIN + transaction)
 
 
@@ -125,8 +125,8 @@ def node_key(epoch: int, position: int) -> bytes:
     return epoch.to_bytes(4, "big") + position.to_bytes(8, "big")
 
 
-def extend(peaks: Peaks, transactions: Iterable[Hash32]) -> tuple[Peaks, tuple[Hash32, ...]]:
-    """Append transactions; return the new peaks and all new nodes in order of position."""
+def extend(peaks: Peaks, transactions: Iterable[bytes]) -> tuple[Peaks, tuple[Hash32, ...]]:
+    """Append encoded transactions; return the new peaks and all new nodes in order of position."""
     leaf_count, row, nodes = peaks.leaf_count, list(peaks.hashes), []
     for transaction in transactions:
         node = leaf_hash(transaction)
@@ -141,14 +141,17 @@ def extend(peaks: Peaks, transactions: Iterable[Hash32]) -> tuple[Peaks, tuple[H
     return Peaks(leaf_count, tuple(row)), tuple(nodes)
 
 
-def load_peaks(reader: Reader, epoch: int) -> Peaks:
-    """Return the peaks of an epoch's stored tree."""
+def load_leaf_count(reader: Reader, epoch: int) -> int:
+    """Return the number of transactions in an epoch's stored tree."""
     newest = reader.scan(Table.HISTORY, node_key(epoch, 0), node_key(epoch + 1, 0), reverse=True)
     key, _ = next(newest, (None, b""))
-    if key is None:
-        return NO_PEAKS
-    leaf_count = leaf_count_of(int.from_bytes(key[4:], "big") + 1)
-    return Peaks(leaf_count, _nodes_at(reader, epoch, peak_positions(leaf_count)))
+    return 0 if key is None else leaf_count_of(int.from_bytes(key[4:], "big") + 1)
+
+
+def load_peaks(reader: Reader, epoch: int) -> Peaks:
+    """Return the peaks of an epoch's stored tree."""
+    leaf_count = load_leaf_count(reader, epoch)
+    return Peaks(leaf_count, load_nodes(reader, epoch, peak_positions(leaf_count)))
 
 
 def root(reader: Reader, epoch: int) -> Hash32:
@@ -156,8 +159,8 @@ def root(reader: Reader, epoch: int) -> Hash32:
     return load_peaks(reader, epoch).root
 
 
-def plan(reader: Reader, epoch: int, transactions: Iterable[Hash32]) -> HistoryUpdate:
-    """Append transactions to an epoch's tree without writing anything."""
+def plan(reader: Reader, epoch: int, transactions: Iterable[bytes]) -> HistoryUpdate:
+    """Append encoded transactions to an epoch's tree without writing anything."""
     before = load_peaks(reader, epoch)
     after, nodes = extend(before, transactions)
     return HistoryUpdate(
@@ -165,8 +168,8 @@ def plan(reader: Reader, epoch: int, transactions: Iterable[Hash32]) -> HistoryU
     )
 
 
-def append(writer: Writer, epoch: int, transactions: Iterable[Hash32]) -> Hash32:
-    """Append transactions to an epoch's tree and return the new root."""
+def append(writer: Writer, epoch: int, transactions: Iterable[bytes]) -> Hash32:
+    """Append encoded transactions to an epoch's tree and return the new root."""
     planned = plan(writer, epoch, transactions)
     planned.write(writer)
     return planned.root
@@ -181,7 +184,8 @@ def truncate(writer: Writer, epoch: int, leaf_count: int) -> Hash32:
     return root(writer, epoch)
 
 
-def _nodes_at(reader: Reader, epoch: int, positions: Iterable[int]) -> tuple[Hash32, ...]:
+def load_nodes(reader: Reader, epoch: int, positions: Iterable[int]) -> tuple[Hash32, ...]:
+    """Return nodes of an epoch's stored tree, which has them."""
     nodes = []
     for position in positions:
         node = reader.get(Table.HISTORY, node_key(epoch, position))

@@ -25,7 +25,7 @@ from node.errors import DataFolderError, StorageError
 from node.storage.lmdb_file import BrokenFileError, check_data_file
 from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raise it with every change to what a table holds that older data cannot be read as."""
 
 FORMAT_KEY: Final = b"format_version"

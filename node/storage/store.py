@@ -36,6 +36,8 @@ class Table(Enum):
     """Transaction hash -> height, inside the validity window."""
     HISTORY = "history"
     """Nodes of the history tree."""
+    HISTORY_LENGTHS = "history_lengths"
+    """Height of a macro block (4 bytes big-endian) -> transactions of its epoch so far (8 bytes)."""
     VOTES = "votes"
     """What this validator has signed: it never signs against it after a restart."""
 

@@ -21,6 +21,10 @@ def test_numbers_never_change() -> None:
         "TARGET_NOT_ON_MAIN_CHAIN": 7,
         "UNKNOWN_LOCATORS": 8,
         "TOO_MANY_LOCATORS": 9,
+        "PRUNED": 10,
+        "NOT_A_MACRO_BLOCK": 11,
+        "OUT_OF_RANGE": 12,
+        "HISTORY_NOT_STORED": 13,
     }
 
 

@@ -286,7 +286,7 @@ def _refused() -> list[dict[str, Any]]:
     }
     refused = [("BlockRequest", why, encoded) for why, encoded in block_requests.items()]
     refused += [
-        ("HeadResponse", "a status that is not known", pack([10])),
+        ("HeadResponse", "a status that is not known", pack([max(ResponseStatus) + 1])),
         ("HeadResponse", "a refusal with content", pack([1, 0])),
         ("HeadResponse", "a success without content", pack([0])),
         ("HeadResponse", "a boolean for the status", pack([False])),
@@ -464,10 +464,12 @@ def _diff(changes: Mapping[int, int | None]) -> dict[str, Any]:
 
 
 def _history(count: int) -> dict[str, Any]:
-    hashes = [samples.digest(number) for number in range(count)]
-    peaks, _ = extend(NO_PEAKS, hashes)
+    transactions = [
+        samples.transaction(data=samples.pattern(number, 4)).encode() for number in range(count)
+    ]
+    peaks, _ = extend(NO_PEAKS, transactions)
     return {
-        "transactions": _plain(hashes),
+        "transactions": _plain(transactions),
         "peaks": _plain(peaks.hashes),
         "root": peaks.root.hex(),
     }

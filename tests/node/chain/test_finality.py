@@ -3,11 +3,12 @@
 from node.accounts.account import REWARD_POT
 from node.blocks.body import MacroBody
 from node.blocks.validators import SignerSet
+from node.chain.history_lengths import load_history_length
 from node.chain.history_tree import EMPTY_ROOT as EMPTY_HISTORY_ROOT
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
 from tests.build.blocks import transaction
-from tests.build.chain import ChainBuilder, contents, open_chain
+from tests.build.chain import ChainBuilder, contents, light_chain, open_chain
 from tests.build.keys import SMALL_POLICY
 from tests.build.turns import next_owner
 
@@ -112,3 +113,37 @@ def test_each_epoch_starts_a_new_history() -> None:
     assert roots[12] == EMPTY_HISTORY_ROOT
     builder.extend(1, [[transaction(nonce=1, validity_start=9)]])
     assert builder.head.history_root not in {roots[0], EMPTY_HISTORY_ROOT}
+
+
+def test_history_lengths_are_noted_at_macro_blocks() -> None:
+    """Macro blocks at 4, 8, 12 (election), 16: the next epoch counts from nothing."""
+    builder, full, light = ChainBuilder(), MemoryStore(), MemoryStore()
+    some = iter(transaction(nonce=nonce, validity_start=8) for nonce in range(1, 7))
+    builder.extend(8)
+    builder.extend(8, [[next(some), next(some)], [next(some)], [], [next(some)]])
+    builder.push_all(open_chain(builder.genesis, store=full))
+    builder.push_all(light_chain(builder.genesis, store=light))
+
+    with full.read() as reader:
+        assert {height: load_history_length(reader, height) for height in range(0, 21, 4)} == {
+            0: 0,
+            4: 0,
+            8: 0,
+            12: 3,
+            16: 1,
+            20: None,
+        }
+    assert contents(light)[Table.HISTORY_LENGTHS] == ()
+
+
+def test_a_branch_that_lost_adds_nothing_to_the_history_length() -> None:
+    builder, store = ChainBuilder(), MemoryStore()
+    chain = open_chain(builder.genesis, store=store)
+    fork = builder.fork_from(builder.genesis.hash)
+    fork.extend(2, [[transaction(nonce=1)], [transaction(nonce=2)]])
+    builder.extend(4, [[], [], [transaction(nonce=1)]])
+    fork.push_all(chain)
+    builder.push_all(chain)
+
+    with store.read() as reader:
+        assert load_history_length(reader, 4) == 1
