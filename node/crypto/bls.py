@@ -9,10 +9,10 @@ and any encoding but the shortest. The library accepts infinity, even with junk 
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache, reduce
 from hashlib import sha256
-from operator import add
+from operator import add, sub
 from typing import Final
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
@@ -25,6 +25,7 @@ _SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 _POSSESSION_DST: Final = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 _INFINITY_FLAG: Final = 0x40
 _MINUS_GENERATOR: Final = -G1Point()
+_NO_SUM: Final = (frozenset[bytes](), G1Point.identity())
 
 AGGREGATES_CACHED: Final = 64
 """Signer sets of consecutive macro blocks repeat or differ by few; 64 hold an hour of batches."""
@@ -87,6 +88,8 @@ class KeyCache:
     def __init__(self, capacity: int = 1000) -> None:
         self._keys: LruCache[bytes, G1Point] = LruCache(capacity)
         self._sums: LruCache[tuple[bytes, ...], G1Point] = LruCache(AGGREGATES_CACHED)
+        self._newest = _NO_SUM
+        """The sum made last: the signers of two blocks in a row differ by few."""
 
     def __len__(self) -> int:
         """Count the decoded keys."""
@@ -105,14 +108,31 @@ class KeyCache:
         """Return the sum of decoded keys, or None if there is none or one is no key."""
         members = tuple(public_keys)
         total = self._sums.get(members)
-        if total is not None:
-            return total
-        points = [point for member in members if (point := self.key(member)) is not None]
-        if not points or len(points) < len(members):
-            return None
-        total = reduce(add, points)
-        self._sums.put(members, total)
+        if total is None and members:
+            total = self._sum(members)
+            if total is not None:
+                self._sums.put(members, total)
         return total
+
+    def _sum(self, members: tuple[bytes, ...]) -> G1Point | None:
+        """Add all of them up, or what differs from the sum before, whichever is shorter."""
+        wanted, (known, total) = frozenset(members), self._newest
+        # A key that stands twice counts twice, which no set shows.
+        is_set = len(wanted) == len(members)
+        if not is_set or len(wanted ^ known) >= len(members):
+            known, total = _NO_SUM
+        added = self._points([member for member in members if member not in known])
+        removed = self._points(known - wanted)
+        if added is None or removed is None:
+            return None
+        total = reduce(sub, removed, reduce(add, added, total))
+        if is_set:
+            self._newest = wanted, total
+        return total
+
+    def _points(self, public_keys: Collection[bytes]) -> list[G1Point] | None:
+        points = [point for each in public_keys if (point := self.key(each)) is not None]
+        return points if len(points) == len(public_keys) else None
 
 
 def aggregate(signatures: Sequence[bytes]) -> bytes:

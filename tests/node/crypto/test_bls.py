@@ -1,5 +1,8 @@
+from functools import reduce
+from operator import add
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
@@ -219,6 +222,27 @@ def test_the_sum_is_the_sum_of_the_points(cache: KeyCache) -> None:
     scalars = [Scalar.from_be_bytes(key.secret) for key in KEYS]
     expected = G1Point() * (scalars[0] + scalars[1] + scalars[2] + scalars[3])
     assert total == expected
+
+
+_indices = st.sampled_from(range(4))
+
+
+@given(st.lists(st.lists(_indices, max_size=6) | st.lists(_indices, unique=True), max_size=6))
+@example([[0, 1, 2, 3], [0, 1, 2], [1, 2, 3], [3]])
+@example([[0, 0], [0, 1, 2]])
+def test_sums_that_follow_each_other_are_those_of_their_own_keys(orders: list[list[int]]) -> None:
+    """Also with a key that stands twice, and after sums of many or of none of the same keys."""
+    cache = KeyCache()
+    for order in orders:
+        expected = [G1Point.from_compressed_bytes(PUBLIC_KEYS[index]) for index in order]
+        total = reduce(add, expected) if expected else None
+        assert cache.sum_of([PUBLIC_KEYS[index] for index in order]) == total
+
+
+def test_no_sum_of_what_is_no_key_beside_those_of_the_sum_before(cache: KeyCache) -> None:
+    assert cache.sum_of(PUBLIC_KEYS) is not None
+    assert cache.sum_of([*PUBLIC_KEYS, bytes(48)]) is None
+    assert cache.sum_of([*PUBLIC_KEYS[1:], bytes(48)]) is None
 
 
 def test_the_negative_of_a_signature_is_refused(cache: KeyCache) -> None:
