@@ -17,6 +17,7 @@ from node.blocks.header import Header, MacroHeader, MicroHeader
 from node.blocks.justification import ProducerSignature, QuorumSignature
 from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
+from node.chain.adoption import MacroAdopter
 from node.chain.block_store import save_block, set_main
 from node.chain.branches import site_above
 from node.chain.execution import execute
@@ -121,10 +122,40 @@ class Chain(ChainReader):
                         before_commit(index, results[-1])
                     if not isinstance(results[-1], Pushed):
                         break
-                if pusher.head is not self._head:
-                    writer.put(Table.META, _HEAD_KEY, pusher.head.header.hash)
+                self._note_head(writer, pusher.head)
             self._recent.replace(added=pusher.added.values(), deleted=pusher.deleted)
             self._head = pusher.head
+        return tuple(results)
+
+    def adopt_macro_blocks(
+        self, blocks: Sequence[Block], *, is_trusted: bool = False
+    ) -> tuple[PushResult, ...]:
+        """Adopt macro blocks without what lies between them; stop after the first that is wrong.
+
+        Only where no state is kept. One durable commit for all of them, under the same conditions
+        as `push`.
+
+        Args:
+            blocks: Ascending: election blocks of consecutive epochs after our election head, then
+                at most one checkpoint in the epoch after the last.
+            is_trusted: The first is an election block that is taken without its quorum. Counts
+                only while the macro head is genesis.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        assert not self.keeps_state
+        results: list[PushResult] = []
+        with self._pushing:
+            with self._store.write() as writer:
+                adopter = MacroAdopter(self._settings, writer, self._head, self._clock.now_ms())
+                for index, block in enumerate(blocks):
+                    results.append(adopter.adopt(block, is_trusted=is_trusted and index == 0))
+                    if not isinstance(results[-1], Pushed):
+                        break
+                self._note_head(writer, adopter.head)
+            self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
+            self._head = adopter.head
         return tuple(results)
 
     def propose_micro(
@@ -211,6 +242,10 @@ class Chain(ChainReader):
                 if reader.get(Table.META, _HEAD_KEY) == head.header.hash:
                     yield reader, head
                     return
+
+    def _note_head(self, writer: Writer, head: ChainHead) -> None:
+        if head is not self._head:
+            writer.put(Table.META, _HEAD_KEY, head.header.hash)
 
     def _absences(self, head: ChainHead, rules: BatchRules) -> Absences:
         blocks = (self._find(block_hash) for block_hash in head.branch[1:])

@@ -55,7 +55,7 @@ class PushOutcome(StrEnum):
     """What became of a valid block."""
 
     EXTENDED = "extended"
-    """It is the new head, child of the old one."""
+    """It is the new head, child of the old one or, adopted by macro sync, somewhere above it."""
     REBRANCHED = "rebranched"
     """Its branch replaced ours; it is the new head."""
     FORKED = "forked"

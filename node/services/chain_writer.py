@@ -1,13 +1,13 @@
-"""The one way to push blocks in a running node: in order, off the trio thread, with events.
+"""The one way to change the chain of a running node: in order, off the trio thread, with events.
 
 push ----\
     push -----+--> one at a time --> worker thread --> events --> every subscriber
-push ----/
+adopt ---/
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -18,9 +18,12 @@ from node.chain.results import ChainEvent, Pushed, PushResult
 EVENTS_BUFFERED: Final = 256
 """Several batches of events; a subscriber that is further behind holds pushes back."""
 
+_Change: TypeAlias = Callable[[], tuple[PushResult, ...]]
+"""Pushes or adopts, and tells what came of it."""
+
 
 class ChainWriter:
-    """Serialises pushes and tells subscribers what has happened.
+    """Serialises changes and tells subscribers what has happened.
 
     Args:
         chain: Nobody else pushes to it.
@@ -48,13 +51,24 @@ class ChainWriter:
             blocks: Ascending.
             before_commit: Called on the trio thread. Must not wait.
         """
-        async with self._turn:
-            results = await self._push(blocks, before_commit)
-            for result in results:
-                if isinstance(result, Pushed):
-                    for event in result.events:
-                        await self._publish(event)
-        return results
+        if before_commit is not None and self._in_thread:
+            before_commit = partial(_call_in_trio, before_commit)
+        return await self._change(partial(self._chain.push, blocks, before_commit=before_commit))
+
+    async def adopt_macro_blocks(
+        self, blocks: Sequence[Block], *, is_trusted: bool = False
+    ) -> tuple[PushResult, ...]:
+        """Adopt macro blocks as `Chain.adopt_macro_blocks` does, in turn with all pushes.
+
+        Events, waiting and cancellation are as for `push`.
+
+        Args:
+            blocks: Ascending.
+            is_trusted: The first is taken without its quorum.
+        """
+        return await self._change(
+            partial(self._chain.adopt_macro_blocks, blocks, is_trusted=is_trusted)
+        )
 
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""
@@ -62,16 +76,21 @@ class ChainWriter:
         self._subscribers.append(sender)
         return receiver
 
-    async def _push(
-        self, blocks: Sequence[Block], before_commit: BeforeCommit | None
-    ) -> tuple[PushResult, ...]:
-        if not self._in_thread:
-            await trio.lowlevel.checkpoint()
-            return self._chain.push(blocks, before_commit=before_commit)
-        relayed = None if before_commit is None else partial(_call_in_trio, before_commit)
-        return await trio.to_thread.run_sync(
-            partial(self._chain.push, blocks, before_commit=relayed)
-        )
+    async def _change(self, change: _Change) -> tuple[PushResult, ...]:
+        """Carry out one change of the chain, after all that were asked for earlier."""
+        async with self._turn:
+            results = await self._carry_out(change)
+            for result in results:
+                if isinstance(result, Pushed):
+                    for event in result.events:
+                        await self._publish(event)
+        return results
+
+    async def _carry_out(self, change: _Change) -> tuple[PushResult, ...]:
+        if self._in_thread:
+            return await trio.to_thread.run_sync(change)
+        await trio.lowlevel.checkpoint()
+        return change()
 
     async def _publish(self, event: ChainEvent) -> None:
         for sender in tuple(self._subscribers):

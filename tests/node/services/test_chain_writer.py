@@ -9,6 +9,7 @@ import trio.testing
 from node.chain.results import (
     BlockError,
     ChainEvent,
+    EpochFinalized,
     Extended,
     Finalized,
     InvalidBlock,
@@ -19,7 +20,7 @@ from node.chain.results import (
 )
 from node.services.chain_writer import EVENTS_BUFFERED, ChainWriter
 from tests.build.blocks import digest
-from tests.build.chain import ChainBuilder, open_chain
+from tests.build.chain import ChainBuilder, light_chain, open_chain
 
 IN_THREAD = pytest.mark.parametrize("in_thread", [False, True])
 
@@ -45,6 +46,27 @@ async def test_results_and_events(in_thread: bool) -> None:
     ] == received
     with pytest.raises(trio.WouldBlock):
         events.receive_nowait()
+
+
+@IN_THREAD
+async def test_adopted_macro_blocks(in_thread: bool) -> None:
+    builder = ChainBuilder()
+    builder.extend(16)
+    chain = light_chain(builder.genesis)
+    writer = ChainWriter(chain, in_thread=in_thread)
+    events = writer.subscribe()
+    election, checkpoint = builder.block_at(12), builder.block_at(16)
+
+    results = await writer.adopt_macro_blocks([election], is_trusted=True)
+    results += await writer.adopt_macro_blocks([checkpoint])
+
+    assert [type(result) for result in results] == [Pushed, Pushed]
+    assert [events.receive_nowait() for _ in range(3)] == [
+        Finalized(election.hash, 12, (election.hash,), ()),
+        EpochFinalized(election.hash, 12),
+        Finalized(checkpoint.hash, 16, (checkpoint.hash,), ()),
+    ]
+    assert chain.head == checkpoint.header
 
 
 @IN_THREAD
