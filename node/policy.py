@@ -134,7 +134,3 @@ class Policy:
     def election_after(self, height: Height) -> Height:
         """Return the first election height above `height`."""
         return self.election_at_or_before(height) + self.epoch_length
-
-    def first_block_of_batch(self, height: Height) -> Height:
-        """Return the first height of the batch that `height` belongs to."""
-        return self.macro_before(height) + 1 if height else 0

@@ -1,4 +1,4 @@
-"""The accounts trie over a store: root, update and build.
+"""The accounts trie over a store: root, update and rebuild.
 
 Accounts lie in `Table.ACCOUNTS` in address order, so a page is a range of them and is stored
 nowhere else. Branches lie in `Table.BRANCHES` by depth and prefix. What nodes look like and how
@@ -40,7 +40,6 @@ from protocols.types import Address, Hash32
 __all__ = [
     "EMPTY_ROOT",
     "TrieUpdate",
-    "build",
     "plan",
     "rebuild",
     "root",
@@ -92,16 +91,6 @@ def update(writer: Writer, changes: Mapping[Address, bytes | None]) -> Hash32:
     planned = plan(writer, changes)
     planned.write(writer)
     return planned.root
-
-
-def build(writer: Writer, records: Iterable[Record]) -> Hash32:
-    """Fill an empty state and return its root.
-
-    Args:
-        writer: Without any account or branch.
-        records: Addresses and values in address order, no address twice.
-    """
-    return root_of(_build_branches(writer, _put_each(writer, records)))
 
 
 def rebuild(writer: Writer) -> Hash32:
@@ -207,12 +196,6 @@ def _join(writer: Writer, place: Place, parts: list[_Part]) -> _Part:
     branch = encode_branch(part.child for part in parts)
     writer.put(Table.BRANCHES, place.key, branch)
     return _Part(Child(accounts, hash_branch(branch)), ())
-
-
-def _put_each(writer: Writer, records: Iterable[Record]) -> Iterator[Record]:
-    for record in records:
-        writer.put(Table.ACCOUNTS, *record)
-        yield record
 
 
 def _write(

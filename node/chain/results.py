@@ -4,7 +4,7 @@ Results and errors are values with names: the queue turns them into gossip verdi
 the metrics print them, so the text of a member never changes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -142,8 +142,6 @@ class InvalidBlock:
     error: BlockError
     hash: Hash32
     """The block that broke it: on a rebranch it may be an ancestor of the one pushed."""
-    detail: str = field(default="", compare=False)
-    """For the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def test_batch_and_epoch_grow_after_their_macro_block(policy: Policy, height: in
 
 @given(policies, heights)
 def test_a_batch_is_a_range_that_ends_with_its_macro_block(policy: Policy, height: int) -> None:
-    first = policy.first_block_of_batch(height)
+    first = policy.macro_before(height) + 1 if height else 0
     batch = policy.batch_at(height)
     assert policy.batch_at(first) == batch
     assert first == 0 or policy.batch_at(first - 1) == batch - 1

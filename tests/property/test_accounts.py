@@ -11,6 +11,7 @@ from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table, Writer
 from protocols.errors import WireError
 from protocols.types import Address
+from tests.build.accounts import fill
 
 Changes = dict[Address, bytes | None]
 
@@ -44,7 +45,7 @@ def apply(model: dict[Address, bytes], changes: Changes) -> None:
 
 def branches_from_scratch(model: dict[Address, bytes]) -> dict[bytes, bytes]:
     with MemoryStore().write() as writer:
-        trie.build(writer, sorted(model.items()))
+        fill(writer, model)
         return dict(writer.scan(Table.BRANCHES))
 
 
@@ -71,8 +72,8 @@ def test_the_shape_depends_only_on_the_addresses(sequence: list[Changes]) -> Non
     with MemoryStore().write() as first, MemoryStore().write() as second:
         for changes in sequence:
             trie.update(first, changes)
-        addresses = [key for key, _ in first.scan(Table.ACCOUNTS)]
-        trie.build(second, [(address, b"other") for address in addresses])
+        addresses = [Address(key) for key, _ in first.scan(Table.ACCOUNTS)]
+        fill(second, dict.fromkeys(addresses, b"other"))
         assert places_and_counts(first) == places_and_counts(second)
 
 

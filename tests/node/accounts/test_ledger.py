@@ -14,7 +14,7 @@ from node.accounts.ledger import (
     revert,
 )
 from node.accounts.transaction import MAX_COINS, Transaction
-from node.accounts.trie import build, root, root_from_records
+from node.accounts.trie import root, root_from_records
 from node.blocks.body import MacroBody, MicroBody, Reward
 from node.blocks.validators import SignerSet, Validator, Validators
 from node.chain.results import BlockError
@@ -23,6 +23,7 @@ from node.policy import Policy
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table
 from protocols.types import Address
+from tests.build.accounts import fill
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
 ALICE, BOB, CAROL = (address_of(key) for key in KEYS)
@@ -45,7 +46,7 @@ ALICE_ALONE = band((ALICE, 4))
 def state(balances: Mapping[Address, int]) -> Store:
     store = MemoryStore()
     with store.write() as writer:
-        build(writer, [(who, Account(coins).encode()) for who, coins in sorted(balances.items())])
+        fill(writer, {who: Account(coins).encode() for who, coins in balances.items()})
     return store
 
 

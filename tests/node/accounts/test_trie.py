@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from node.accounts.pages import EMPTY_ROOT, PAGE_ACCOUNTS, root_from_records
-from node.accounts.trie import build, plan, rebuild, root, update
+from node.accounts.trie import plan, rebuild, root, update
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Store, Table, Writer
 from protocols.types import Address
+from tests.build.accounts import fill
 
 
 def spread(count: int) -> dict[Address, bytes]:
@@ -19,7 +20,7 @@ def spread(count: int) -> dict[Address, bytes]:
 def filled(accounts: dict[Address, bytes]) -> Store:
     store = MemoryStore()
     with store.write() as writer:
-        build(writer, sorted(accounts.items()))
+        fill(writer, accounts)
     return store
 
 
@@ -59,7 +60,7 @@ def test_an_empty_state_has_the_empty_root() -> None:
         assert root(writer) == EMPTY_ROOT
         assert update(writer, {}) == EMPTY_ROOT
         assert update(writer, {Address(bytes(20)): None}) == EMPTY_ROOT
-        assert build(writer, []) == EMPTY_ROOT
+        assert rebuild(writer) == EMPTY_ROOT
     assert table(store, Table.BRANCHES) == {}
 
 
