@@ -9,7 +9,7 @@ import click
 from cli.options import Duration, timeout_option
 from node.errors import ConfigError
 from node.testnet.expression import Condition, parse
-from node.testnet.spec import Topology, parse_load, parse_mix
+from node.testnet.spec import Topology, parse_late, parse_load, parse_mix
 
 DEFAULT_NAME: Final = "testnet"
 
@@ -65,39 +65,36 @@ _NETWORK_OPTIONS: Final = (
         "--mix", type=Parsed("mix", parse_mix), help="Profiles, as history=2,full=3,light=2,pico=1."
     ),
     click.option("--validators", type=click.IntRange(1, 500), help="How many of them validate."),
-    click.option("--seed", type=click.IntRange(0, 2**63), default=1, show_default=True),
     click.option(
-        "--block-time",
-        "block_time_s",
-        type=Duration(),
-        default="1s",
-        show_default=True,
-        help="Between two blocks.",
+        "--late",
+        multiple=True,
+        type=Parsed("late", parse_late),
+        help="More nodes that join at a height, as pico=1@200; may be repeated.",
     ),
+    click.option("--seed", type=click.IntRange(0, 2**63), help="Gives keys and connections [1]."),
+    click.option("--block-time", "block_time_s", type=Duration(), help="Between two blocks [1s]."),
     click.option(
         "--batch-length",
         type=click.IntRange(2, 1024),
-        default=20,
-        show_default=True,
-        help="Blocks in a batch; the last one makes them final.",
+        help="Blocks in a batch; the last one makes them final [20].",
+    ),
+    click.option(
+        "--batches-per-epoch",
+        type=click.IntRange(1, 1024),
+        help="Batches in an epoch; the last one ends with an election [4].",
     ),
     click.option(
         "--topology",
         type=click.Choice([each.value for each in Topology]),
-        default=Topology.RANDOM.value,
-        show_default=True,
-        help="Who is connected to whom.",
+        help=f"Who is connected to whom [{Topology.RANDOM}].",
     ),
     click.option(
         "--load",
         "load_tps",
         type=Parsed("rate", parse_load),
-        default="0",
         help="Transactions per second to send, as 50tps.",
     ),
-    click.option(
-        "--name", default=DEFAULT_NAME, show_default=True, help="What to call the network."
-    ),
+    click.option("--name", help=f"What to call the network [{DEFAULT_NAME}]."),
 )
 
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from cli.output import Output
 from node.config import SETTINGS
+from node.duration import parse_duration
+from node.errors import ConfigError
 from node.settings import Kind, Setting, Value
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Duration(click.ParamType[float]):
@@ -26,14 +26,10 @@ class Duration(click.ParamType[float]):
         """Read the text."""
         if isinstance(value, float):
             return value
-        number, factor = str(value), 1.0
-        for unit, seconds in _UNITS_S.items():
-            if number.endswith(unit):
-                number, factor = number.removesuffix(unit), seconds
-                break
-        if not number.replace(".", "", 1).isdecimal():
-            self.fail(f"{value!r} is not a duration such as 500ms, 10s or 2m", param, ctx)
-        return float(number) * factor
+        try:
+            return parse_duration(str(value))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
 
 
 def output_option(command: Decorated) -> Decorated:

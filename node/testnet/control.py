@@ -15,6 +15,7 @@ from node.errors import UnreachableError
 from node.process import ProcessRecord
 from node.rpc.client import RpcClient, RpcError
 from node.testnet.expression import Condition, Facts, holds
+from node.testnet.late import waiting_nodes
 from node.testnet.layout import NetworkFolder
 from node.testnet.processes import end_processes
 from node.testnet.spec import NodeSpec
@@ -32,9 +33,6 @@ NEWS_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.1
 """Between two looks at a node that is not up yet."""
 
-LOAD: Final = "load"
-"""Name of the workload's process beside those of the nodes."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
@@ -42,8 +40,8 @@ class NodeReport:
 
     node: NodeSpec
     state: str
-    """`running`, `stopped`, `crashed` (its process record is there, the process is not) or
-    `silent` (the process is there and does not answer)."""
+    """`running`, `stopped`, `crashed` (its process record is there, the process is not), `silent`
+    (the process is there and does not answer) or `waiting` (it joins at a height to come)."""
     pid: int | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
     """What the node says of itself; empty unless it runs."""
@@ -82,7 +80,8 @@ def report_one(folder: NetworkFolder, node: NodeSpec) -> NodeReport:
     """Ask one node."""
     record = ProcessRecord.load(folder.node(node.name).data)
     if record is None:
-        return NodeReport(node=node, state="stopped")
+        state = "waiting" if waiting_nodes(folder, [node]) else "stopped"
+        return NodeReport(node=node, state=state)
     if not record.is_alive():
         return NodeReport(node=node, state="crashed")
     try:
@@ -112,24 +111,6 @@ def stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> tuple[list[str], l
     records = running(folder, nodes)
     pids = {name: record.pid for name, record in records.items()}
     return list(pids), end_processes(pids, timeout_s=STOP_TIMEOUT_S)
-
-
-def is_load_running(folder: NetworkFolder) -> bool:
-    """Tell whether the transaction workload runs."""
-    record = ProcessRecord.load(folder.load)
-    return record is not None and record.is_alive()
-
-
-def stop_load(folder: NetworkFolder) -> bool:
-    """Stop the transaction workload. Tells whether there was one."""
-    record = ProcessRecord.load(folder.load)
-    if record is None:
-        return False
-    is_alive = record.is_alive()
-    if is_alive:
-        end_processes({LOAD: record.pid}, timeout_s=STOP_TIMEOUT_S)
-    ProcessRecord.remove(folder.load)
-    return is_alive
 
 
 class Watch:

@@ -25,7 +25,7 @@ NUMBER_FIELDS: Final = frozenset({"height", "finalized", "peers", "behind"})
 TEXT_FIELDS: Final = frozenset({"state", "phase", "profile", "name", "head", "consensus"})
 
 WORDS: Final = {
-    "state": ("running", "stopped", "crashed", "silent"),
+    "state": ("running", "stopped", "crashed", "silent", "waiting"),
     "phase": ("searching", "catching_up", "live"),
     "profile": ("history", "full", "light", "pico"),
     "consensus": ("yes", "no"),

@@ -4,6 +4,7 @@
         network.json        what it is made of, and the ports its nodes keep
         genesis.json
         load/               log and process.json of the transaction workload, if there is one
+        late/               the same of what starts late nodes
         nodes/<node>/
             config.toml  keys.json  node.log  process.json
             data/           the node's data folder
@@ -81,6 +82,11 @@ class NetworkFolder:
     def load(self) -> Path:
         """Folder of the transaction workload."""
         return self.path / "load"
+
+    @property
+    def late(self) -> Path:
+        """Folder of the process that starts late nodes."""
+        return self.path / "late"
 
     def node(self, name: str) -> NodeFolder:
         """Return the files of one node."""

@@ -4,22 +4,18 @@ It asks running nodes that take transactions, one after the other, over their RP
 out those that do not answer. Nothing it does is worth saving: it ends at the first signal.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from itertools import cycle
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
-from node.errors import UnreachableError
-from node.process import ProcessRecord, own_start_time
-from node.rpc.client import Call, RpcClient, RpcError
+from node.rpc.client import Call, RpcError
+from node.testnet.helpers import record_helper
 from node.testnet.layout import Description, NetworkFolder
+from node.testnet.nodes import Nodes
 from node.testnet.spec import STATE_PROFILES
 from node.testnet.workload import Pacer, Workload
-from node.version import VERSION
 
 log = structlog.get_logger("load")
 
@@ -29,20 +25,16 @@ TICK_S: Final = 0.1
 BATCH: Final = 100
 """Transactions in one request, the most that a node takes."""
 
-TIMEOUT_S: Final = 5.0
 REPORT_S: Final = 10.0
 
 
 def run_load(folder: NetworkFolder, description: Description, ready: Callable[[], None]) -> int:
     """Send transactions until the process is ended. Returns an exit code only if there are none."""
     spec = description.spec
-    targets = [
-        f"127.0.0.1:{description.ports[node.name].rpc}"
-        for node in spec.nodes
-        if node.profile in STATE_PROFILES
-    ]
-    sender = _Sender(targets)
-    _record(folder)
+    able = [node for node in spec.nodes if node.profile in STATE_PROFILES]
+    targets = [f"127.0.0.1:{description.ports[node.name].rpc}" for node in able]
+    sender = _Sender(Nodes(targets))
+    record_helper(folder.load, folder.path.name, "load")
     ready()
     network, height = sender.wait_for_network()
     workload = Workload(seed=spec.seed, network=network, accounts=spec.load_accounts)
@@ -64,29 +56,25 @@ def run_load(folder: NetworkFolder, description: Description, ready: Callable[[]
 
 
 class _Sender:
-    """Spreads calls over the nodes that answer."""
+    """Spreads transactions over the nodes that answer."""
 
-    def __init__(self, targets: Sequence[str]) -> None:
-        self._clients = [RpcClient(target, timeout_s=TIMEOUT_S) for target in targets]
-        self._turn = cycle(self._clients)
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
         self.accepted = 0
         self.refused = 0
 
     def wait_for_network(self) -> tuple[int, int]:
         """Return the network id and head height of the first node that answers."""
         while True:
-            for client in self._next_clients():
-                with suppress(UnreachableError, RpcError):
-                    network = client.call("getNetworkId")
-                    return int(network["data"]), int(network["metadata"]["blockNumber"])
+            answer = self._nodes.ask(lambda client: client.call("getNetworkId"))
+            if answer is not None:
+                return int(answer["data"]), int(answer["metadata"]["blockNumber"])
             time.sleep(TICK_S)
 
     def height(self, last: int) -> int:
         """Return the head height of the next node that answers, or the last one known."""
-        for client in self._next_clients():
-            with suppress(UnreachableError, RpcError):
-                return int(client.call("getBlockNumber")["data"])
-        return last
+        height = self._nodes.height()
+        return last if height is None else height
 
     def send(self, calls: Sequence[Call]) -> None:
         """Send transactions; those that no node takes are counted as refused."""
@@ -94,30 +82,9 @@ class _Sender:
             self._send_batch(calls[start : start + BATCH])
 
     def _send_batch(self, calls: Sequence[Call]) -> None:
-        for client in self._next_clients():
-            with suppress(UnreachableError):
-                results = client.batch(calls)
-                refused = sum(isinstance(result, RpcError) for result in results)
-                self.refused += refused
-                self.accepted += len(results) - refused
-                return
-        self.refused += len(calls)
-
-    def _next_clients(self) -> Iterator[RpcClient]:
-        """Return each client once, from the next in turn on."""
-        return (next(self._turn) for _ in self._clients)
-
-
-def _record(folder: NetworkFolder) -> None:
-    record = ProcessRecord(
-        pid=os.getpid(),
-        start_time=own_start_time(),
-        peer_id="",
-        addresses=(),
-        rpc="",
-        network=folder.path.name,
-        genesis="",
-        profile="load",
-        version=VERSION,
-    )
-    record.save(folder.load)
+        results = self._nodes.ask(lambda client: client.batch(calls))
+        refused = len(calls)
+        if results is not None:
+            refused = sum(isinstance(result, RpcError) for result in results)
+        self.refused += refused
+        self.accepted += len(calls) - refused

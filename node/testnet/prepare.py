@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -12,8 +13,8 @@ from node.keys import NodeKeys
 from node.policy import Policy
 from node.testnet.layout import Description, NetworkFolder, NodePorts
 from node.testnet.ports import free_ports
-from node.testnet.spec import STATE_PROFILES, NetworkSpec, NodeSpec
-from node.testnet.topology import dials_of, neighbours_of
+from node.testnet.spec import STATE_PROFILES, NetworkSpec, NodeSpec, new_names
+from node.testnet.topology import dials_of, dials_of_newcomer, neighbours_of
 from node.testnet.workload import workload_balances
 
 MAX_MIN_PEERS: Final = 3
@@ -42,7 +43,7 @@ def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> D
             f"network {name!r} exists: 'headway net start --name {name}' starts it again,"
             f" 'headway net down --purge --name {name}' removes it, another --name keeps both"
         )
-    description = Description(spec=spec, ports=_ports(spec))
+    description = Description(spec=spec, ports=_ports(spec.nodes))
     # Named so that nobody takes it for a network: one that is there is there as a whole.
     unfinished = NetworkFolder(folder.path.with_name(f".{folder.path.name}.{os.getpid()}"))
     try:
@@ -53,6 +54,41 @@ def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> D
     finally:
         shutil.rmtree(unfinished.path, ignore_errors=True)
     return description
+
+
+def add_nodes(
+    description: Description, folder: NetworkFolder, profile: str, count: int
+) -> tuple[Description, tuple[NodeSpec, ...]]:
+    """Write the files of more nodes into the folder of a network, which may be running.
+
+    Args:
+        description: Of the network.
+        folder: Its folder.
+        profile: Of the new nodes. None of them validates: the genesis says who may.
+        count: How many.
+
+    Returns:
+        The network with them, and they alone.
+
+    Raises:
+        ConfigError: Too many nodes, or the folder cannot be written.
+        ListenError: Not enough free ports.
+    """
+    before = description.spec.nodes
+    names = new_names(before, profile, count)
+    new = tuple(NodeSpec(name=name, profile=profile, is_validator=False) for name in names)
+    spec = replace(description.spec, nodes=(*before, *new))
+    ports = {**description.ports, **_ports(new)}
+    grown = Description(spec=spec, ports=ports)
+    keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
+    try:
+        for position in range(len(before), len(spec.nodes)):
+            targets = dials_of_newcomer(spec.nodes, position, spec.seed)
+            _write_node(spec, folder, keys, ports, position, targets, targets)
+        grown.save(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder.path}: {error.strerror}") from error
+    return grown, new
 
 
 def policy_of(spec: NetworkSpec) -> Policy:
@@ -67,10 +103,10 @@ def policy_of(spec: NetworkSpec) -> Policy:
     )
 
 
-def _ports(spec: NetworkSpec) -> dict[str, NodePorts]:
+def _ports(nodes: Sequence[NodeSpec]) -> dict[str, NodePorts]:
     # Unseeded on purpose: two networks of one seed may run at the same time.
-    free = iter(free_ports(2 * len(spec.nodes), Random()))
-    return {node.name: NodePorts(p2p=next(free), rpc=next(free)) for node in spec.nodes}
+    free = iter(free_ports(2 * len(nodes), Random()))
+    return {node.name: NodePorts(p2p=next(free), rpc=next(free)) for node in nodes}
 
 
 def _genesis(spec: NetworkSpec, keys: Mapping[str, NodeKeys], timestamp_ms: int) -> Genesis:
@@ -101,15 +137,32 @@ def _write_nodes(
     keys: Mapping[str, NodeKeys],
     ports: Mapping[str, NodePorts],
 ) -> None:
-    dials = dials_of(spec.topology, len(spec.nodes), spec.seed)
+    early = [position for position, node in enumerate(spec.nodes) if not node.start_at]
+    dials = dials_of(spec.topology, len(early), spec.seed)
     neighbours = neighbours_of(dials)
-    for position, (node, targets) in enumerate(zip(spec.nodes, dials, strict=True)):
-        files = folder.node(node.name)
-        files.path.mkdir(parents=True)
-        keys[node.name].save(files.keys)
-        seeds = [_address(spec.nodes[target], keys, ports) for target in targets]
-        min_peers = _min_peers(spec, node, neighbours[position])
-        files.config.write_text(_settings(node, ports[node.name], seeds, min_peers), "utf-8")
+    for position in early:
+        _write_node(spec, folder, keys, ports, position, dials[position], neighbours[position])
+    for position in range(len(early), len(spec.nodes)):
+        targets = dials_of_newcomer(spec.nodes, position, spec.seed)
+        _write_node(spec, folder, keys, ports, position, targets, targets)
+
+
+def _write_node(
+    spec: NetworkSpec,
+    folder: NetworkFolder,
+    keys: Mapping[str, NodeKeys],
+    ports: Mapping[str, NodePorts],
+    position: int,
+    targets: Iterable[int],
+    neighbours: Iterable[int],
+) -> None:
+    node = spec.nodes[position]
+    files = folder.node(node.name)
+    files.path.mkdir(parents=True)
+    keys[node.name].save(files.keys)
+    seeds = [_address(spec.nodes[target], keys, ports) for target in targets]
+    min_peers = _min_peers(spec, node, neighbours)
+    files.config.write_text(_settings(node, ports[node.name], seeds, min_peers), "utf-8")
 
 
 def _min_peers(spec: NetworkSpec, node: NodeSpec, neighbours: Iterable[int]) -> int:

@@ -1,8 +1,11 @@
 """What a local network is made of, as an operator asks for it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import count as counting
+from itertools import islice
 from typing import Final
 
 from node.errors import ConfigError
@@ -22,6 +25,9 @@ MAX_BLOCK_TIME_MS: Final = 300_000
 
 MAX_DEFAULT_VALIDATORS: Final = 7
 """Enough to lose two and go on; each further one costs every node two votes a batch."""
+
+MAX_START_AT: Final = 10_000_000
+"""A height that no local network reaches."""
 
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:tps|/s)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -47,6 +53,17 @@ class NodeSpec:
     """Profile and number: `full-2`."""
     profile: str
     is_validator: bool
+    start_at: int = 0
+    """Height of the network at which it is started; 0 is with the network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGroup:
+    """Nodes of one profile that start together."""
+
+    profile: str
+    count: int
+    start_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +100,16 @@ class NetworkSpec:
             raise ConfigError(f"load must be 0..10000 tps: {self.load_tps:g}")
 
 
-def nodes_of(mix: dict[str, int], validators: int | None) -> tuple[NodeSpec, ...]:
+def nodes_of(
+    mix: Mapping[str, int], validators: int | None, late: Sequence[NodeGroup] = ()
+) -> tuple[NodeSpec, ...]:
     """Number the nodes of a mix and choose the validators among those that keep state.
 
     Args:
-        mix: Profile to count.
-        validators: How many validate; None for all that can, up to seven.
+        mix: Profile to count, of the nodes that are there from the start.
+        validators: How many of these validate; None for all that can, up to seven.
+        late: Nodes that join later. They stand behind the others and never validate: until it
+            joins, a validator would be a dead one.
 
     Raises:
         ConfigError: More validators than nodes that keep state, or none.
@@ -99,17 +120,25 @@ def nodes_of(mix: dict[str, int], validators: int | None) -> tuple[NodeSpec, ...
     wanted = min(able, MAX_DEFAULT_VALIDATORS) if validators is None else validators
     if not 1 <= wanted <= able:
         raise ConfigError(f"{wanted} validators need as many history or full nodes, not {able}")
+    early = [NodeGroup(profile=each, count=mix.get(each, 0)) for each in PROFILES]
     nodes: list[NodeSpec] = []
-    for profile in PROFILES:
-        for number in range(1, mix.get(profile, 0) + 1):
-            nodes.append(
-                NodeSpec(
-                    name=f"{profile}-{number}",
-                    profile=profile,
-                    is_validator=profile in STATE_PROFILES and len(nodes) < wanted,
-                )
+    for group in (*early, *sorted(late, key=lambda each: each.start_at)):
+        for name in new_names(nodes, group.profile, group.count):
+            node = NodeSpec(
+                name=name,
+                profile=group.profile,
+                is_validator=len(nodes) < wanted,
+                start_at=group.start_at,
             )
+            nodes.append(node)
     return tuple(nodes)
+
+
+def new_names(nodes: Sequence[NodeSpec], profile: str, count: int) -> list[str]:
+    """Return names for more nodes of a profile: its next numbers."""
+    taken = {node.name for node in nodes}
+    free = (name for number in counting(1) if (name := f"{profile}-{number}") not in taken)
+    return list(islice(free, count))
 
 
 def parse_mix(text: str) -> dict[str, int]:
@@ -129,6 +158,21 @@ def parse_mix(text: str) -> dict[str, int]:
             raise ConfigError(f"mix: {part.strip()!r} is not of the form {profile}=COUNT")
         mix[profile] = int(count)
     return mix
+
+
+def parse_late(text: str) -> NodeGroup:
+    """Read `pico=2@200`: two more picos when the network is at height 200.
+
+    Raises:
+        ConfigError: It is not of this form.
+    """
+    mix, separator, height = text.rpartition("@")
+    if not separator or not height.isdecimal() or not 1 <= int(height) <= MAX_START_AT:
+        raise ConfigError(f"{text!r} is not of the form pico=2@200")
+    groups = [NodeGroup(profile=each, count=number) for each, number in parse_mix(mix).items()]
+    if len(groups) != 1 or not groups[0].count:
+        raise ConfigError(f"{text!r}: one profile and its count, as pico=2@200")
+    return replace(groups[0], start_at=int(height))
 
 
 def mix_for(count: int | None, mix: dict[str, int] | None) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from node.testnet.spec import Topology
+from node.testnet.spec import STATE_PROFILES, NodeSpec, Topology
 
 DIALS: Final = 4
 """Earlier nodes that one dials in a random network: a gossip mesh of 4 to 9 was measured well."""
@@ -33,6 +33,20 @@ def neighbours_of(dials: Sequence[Sequence[int]]) -> tuple[frozenset[int], ...]:
         for target in targets:
             neighbours[target].add(node)
     return tuple(frozenset(each) for each in neighbours)
+
+
+def dials_of_newcomer(nodes: Sequence[NodeSpec], position: int, seed: int) -> tuple[int, ...]:
+    """Return the earlier nodes that a node dials which joins later.
+
+    Three of the four keep bodies, if there are so many: whatever it is, it finds what it needs.
+    """
+    draw = Random(f"{seed}/newcomer/{nodes[position].name}")
+    earlier = range(position)
+    able = [each for each in earlier if nodes[each].profile in STATE_PROFILES]
+    chosen = set(draw.sample(able, min(DIALS - 1, len(able))))
+    others = [each for each in earlier if each not in chosen]
+    chosen.update(draw.sample(others, min(DIALS - len(chosen), len(others))))
+    return tuple(sorted(chosen))
 
 
 def _ring(node: int, count: int) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from node.process import ProcessRecord, own_start_time
 from node.testnet.layout import Description, NetworkFolder
 from tests.cli.running import invoke
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "configs" / "networks"
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -51,6 +53,11 @@ def dry(home: Path, *arguments: str) -> NetworkFolder:
         (["--topology", "tree"], "'--topology': 'tree' is not one of"),
         (["--batch-length", "1"], "'--batch-length': 1 is not in the range"),
         (["--seed", "x"], "'--seed': 'x' is not a valid integer"),
+        (["--late", "pico@200"], "'--late': mix: 'pico' is not of the form pico=COUNT"),
+        (["--late", "pico=1"], "'--late': 'pico=1' is not of the form pico=2@200"),
+        (["--late", "pico=1@0"], "'--late': 'pico=1@0' is not of the form pico=2@200"),
+        (["--late", "pico=1,full=1@9"], "one profile and its count, as pico=2@200"),
+        (["nowhere.toml"], "'nowhere.toml' does not exist"),
     ],
     ids=" ".join,
 )
@@ -104,6 +111,62 @@ def test_a_node_that_is_not_there(home: Path, command: str, selector: str, code:
     assert (done.exit_code, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert selector in line
+
+
+def test_late_nodes_come_last_and_wait(home: Path) -> None:
+    folder = dry(home, "--mix", "full=1", "--late", "full=1@50", "--late", "pico=2@20")
+    spec = Description.load(folder).spec
+    assert [(node.name, node.start_at, node.is_validator) for node in spec.nodes] == [
+        ("full-1", 0, True),
+        ("pico-1", 20, False),
+        ("pico-2", 20, False),
+        ("full-2", 50, False),
+    ]
+    rows = [line.split() for line in net(home, "status").stdout.splitlines()[1:-1]]
+    assert [row[2] for row in rows] == ["stopped", "waiting", "waiting", "waiting"]
+
+
+def test_a_file_describes_a_network_and_options_count_more(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "network.toml"
+    file.write_text(
+        'name = "written"\nseed = 5\nblock_time = "250ms"\nload = "3tps"\n'
+        '[[nodes]]\nprofile = "full"\ncount = 2\n'
+        '[[nodes]]\nprofile = "light"\nstart_at = 9\n'
+    )
+    spec = Description.load(dry(home, str(file), "--seed", "6")).spec
+    assert (spec.name, spec.seed, spec.block_time_ms, spec.load_tps) == ("written", 6, 250, 3)
+    assert [(node.name, node.start_at) for node in spec.nodes] == [
+        ("full-1", 0),
+        ("full-2", 0),
+        ("light-1", 9),
+    ]
+    other = Description.load(dry(home, str(file), "--name", "other", "--mix", "full=1")).spec
+    assert [node.name for node in other.nodes] == ["full-1", "light-1"]
+
+
+def test_the_example_networks_can_be_made(home: Path) -> None:
+    for file in sorted(EXAMPLES.glob("*.toml")):
+        folder = dry(home, str(file))
+        assert Description.load(folder).spec.name == file.stem
+
+
+def test_a_file_that_makes_no_sense_is_3(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "network.toml"
+    file.write_text("sed = 7\n")
+    done = net(home, "up", str(file))
+    assert done.exit_code == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"headway: {file}: sed: unknown: one of name, seed, ")
+
+
+def test_adding_needs_a_network_and_a_profile(home: Path) -> None:
+    assert net(home, "add", "--profile", "pico").exit_code == 6
+    dry(home)
+    done = net(home, "add")
+    assert done.exit_code == 2
+    assert "--profile" in done.stderr
+    done = net(home, "add", "--profile", "archive")
+    assert done.exit_code == 2
 
 
 def test_waiting_says_what_is_mistyped(home: Path) -> None:

@@ -20,13 +20,12 @@ from node.testnet import control
 from node.testnet.control import (
     NodeReport,
     Watch,
-    is_load_running,
     report,
     running,
     stop,
-    stop_load,
 )
 from node.testnet.expression import parse
+from node.testnet.helpers import is_helper_running, stop_helper
 from node.testnet.layout import NetworkFolder
 from node.testnet.spec import nodes_of
 
@@ -213,19 +212,19 @@ def test_those_that_run_are_stopped(folder: NetworkFolder) -> None:
 
 
 def test_the_workload_is_stopped_once(folder: NetworkFolder) -> None:
-    assert not is_load_running(folder)
-    assert stop_load(folder) is False
+    assert not is_helper_running(folder.load)
+    assert stop_helper(folder.load) is False
     with a_process() as process:
         start_time = start_time_of(process.pid)
         record_of("", pid=process.pid, start_time=start_time).save(folder.load)
-        assert is_load_running(folder)
-        assert stop_load(folder) is True
+        assert is_helper_running(folder.load)
+        assert stop_helper(folder.load) is True
         assert process.wait(BOUND_S) == -15
     assert ProcessRecord.load(folder.load) is None
     # What a crash leaves is cleared away.
     record_of("", start_time=1).save(folder.load)
-    assert not is_load_running(folder)
-    assert stop_load(folder) is False
+    assert not is_helper_running(folder.load)
+    assert stop_helper(folder.load) is False
     assert ProcessRecord.load(folder.load) is None
 
 

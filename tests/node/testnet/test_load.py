@@ -19,6 +19,7 @@ from node.process import ProcessRecord
 from node.rpc.client import Call
 from node.testnet.layout import Description, NetworkFolder, NodePorts
 from node.testnet.load import BATCH, _Sender
+from node.testnet.nodes import Nodes
 from node.testnet.spec import NetworkSpec, nodes_of
 
 NOBODY = "127.0.0.1:1"
@@ -84,7 +85,7 @@ def calls(count: int) -> list[Call]:
 def test_nodes_take_turns() -> None:
     first, second = FakeNode(), FakeNode()
     with first.served() as one, second.served() as two:
-        sender = _Sender([one, two])
+        sender = _Sender(Nodes([one, two]))
         for _ in range(4):
             sender.send(calls(3))
     assert (len(first.taken), len(second.taken)) == (6, 6)
@@ -94,14 +95,14 @@ def test_nodes_take_turns() -> None:
 def test_many_are_sent_in_several_requests() -> None:
     node = FakeNode()
     with node.served() as address:
-        _Sender([address]).send(calls(2 * BATCH + 1))
+        _Sender(Nodes([address])).send(calls(2 * BATCH + 1))
     assert node.taken == [call.params[0] for call in calls(2 * BATCH + 1)]  # type: ignore[index]
 
 
 def test_nodes_that_do_not_answer_are_left_out() -> None:
     node = FakeNode()
     with node.served() as address:
-        sender = _Sender([NOBODY, address, NOBODY])
+        sender = _Sender(Nodes([NOBODY, address, NOBODY]))
         for _ in range(3):
             sender.send(calls(2))
         assert sender.height(3) == 5
@@ -111,7 +112,7 @@ def test_nodes_that_do_not_answer_are_left_out() -> None:
 def test_what_is_refused_or_reaches_nobody_is_counted() -> None:
     node = FakeNode(refuses={"0001"})
     with node.served() as address:
-        sender = _Sender([address])
+        sender = _Sender(Nodes([address]))
         sender.send(calls(3))
     assert (sender.accepted, sender.refused) == (2, 1)
     sender.send(calls(4))

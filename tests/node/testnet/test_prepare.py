@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from node.keys import NodeKeys
 from node.policy import Policy
 from node.profiles import Profile
 from node.testnet.layout import Description, NetworkFolder
-from node.testnet.prepare import policy_of, prepare
-from node.testnet.spec import NetworkSpec, Topology, nodes_of
+from node.testnet.prepare import add_nodes, policy_of, prepare
+from node.testnet.spec import NetworkSpec, NodeGroup, Topology, nodes_of
 from node.testnet.workload import BALANCE
 
 NOW_MS = 1_750_000_000_000
+STATE_KEEPERS = ("history-1", "full-1", "full-2")
 MIX = {"history": 1, "full": 2, "light": 2, "pico": 1}
 
 
@@ -31,7 +33,11 @@ def spec_of(
     load_tps: float = 0,
 ) -> NetworkSpec:
     return NetworkSpec(
-        name="demo", seed=seed, nodes=nodes_of(mix, 2), topology=topology, load_tps=load_tps
+        name="demo",
+        seed=seed,
+        nodes=nodes_of(mix, min(2, mix["full"])),
+        topology=topology,
+        load_tps=load_tps,
     )
 
 
@@ -204,3 +210,38 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match="No space left on device"):
         made(tmp_path / "networks", spec_of())
     assert list((tmp_path / "networks").iterdir()) == []
+
+
+def test_added_nodes_are_written_beside_the_others(tmp_path: Path) -> None:
+    network, description = made(tmp_path, spec_of())
+    before = {path: path.read_bytes() for path in (network.path / "nodes").rglob("*.*")}
+
+    grown, new = add_nodes(description, network, "pico", 2)
+
+    assert [node.name for node in new] == ["pico-2", "pico-3"]
+    assert not any(node.is_validator for node in new)
+    assert Description.load(network) == grown
+    assert grown.spec.nodes == (*description.spec.nodes, *new)
+    ports = [port for both in grown.ports.values() for port in (both.p2p, both.rpc)]
+    assert len(set(ports)) == len(ports)
+    for path, content in before.items():
+        assert path.read_bytes() == content
+    for node in new:
+        config = NodeConfig.load(network.node(node.name).config)
+        assert config.profile is Profile.PICO
+        assert 1 <= len(config.seeds) <= 4
+        # Whoever it is, it finds nodes with bodies among those that it dials.
+        able = {NodeKeys.load(network.node(name).keys).peer_id for name in STATE_KEEPERS}
+        dialled = [seed.rpartition("/")[2] for seed in config.seeds]
+        assert len(able.intersection(dialled)) == 3
+        assert config.min_peers >= 1
+
+
+def test_late_nodes_do_not_count_for_the_others(tmp_path: Path) -> None:
+    alone = spec_of({"full": 1})
+    late = [NodeGroup(profile="full", count=3, start_at=9)]
+    spec = replace(alone, name="late", nodes=nodes_of({"full": 1}, 1, late))
+    network, _ = made(tmp_path, spec)
+
+    assert min_peers(network, spec)["full-1"] == 0
+    assert min_peers(network, spec)["full-4"] == 2

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from node.errors import ConfigError
 from node.testnet.spec import (
     NetworkSpec,
+    NodeGroup,
     mix_for,
+    new_names,
     nodes_of,
+    parse_late,
     parse_load,
     parse_mix,
 )
@@ -38,6 +41,40 @@ def test_validators_need_nodes_that_keep_state(
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
         nodes_of(mix, validators)
+
+
+def test_late_nodes_come_last_by_their_height_and_never_validate() -> None:
+    late = [
+        NodeGroup(profile="full", count=1, start_at=30),
+        NodeGroup(profile="pico", count=2, start_at=20),
+    ]
+    nodes = nodes_of({"full": 1, "pico": 1}, None, late)
+
+    assert [node.name for node in nodes] == ["full-1", "pico-1", "pico-2", "pico-3", "full-2"]
+    assert [node.start_at for node in nodes] == [0, 0, 20, 20, 30]
+    assert [node.is_validator for node in nodes] == [True, False, False, False, False]
+
+
+def test_late_nodes_alone_make_no_network() -> None:
+    with pytest.raises(ConfigError, match="no node can validate"):
+        nodes_of({"light": 1}, None, [NodeGroup(profile="full", count=1, start_at=5)])
+
+
+def test_a_late_group_is_read() -> None:
+    assert parse_late("pico=2@200") == NodeGroup(profile="pico", count=2, start_at=200)
+
+
+@pytest.mark.parametrize("text", ["pico=2", "pico=2@", "pico=2@-1", "pico=0@5", "@5", "x=1@5"])
+def test_a_bad_late_group_says_why(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_late(text)
+
+
+def test_new_names_are_the_next_free_numbers() -> None:
+    nodes = nodes_of({"full": 2, "light": 1}, None)
+
+    assert new_names(nodes, "full", 2) == ["full-3", "full-4"]
+    assert new_names(nodes, "pico", 1) == ["pico-1"]
 
 
 @given(st.integers(1, 200))
