@@ -34,6 +34,8 @@ class Fault(StrEnum):
     """Kept sending after its rate limit."""
     WRONG_NETWORK = "wrong_network"
     """Belongs to a network with another id, genesis or protocol version."""
+    MISSING_PARENT = "missing_parent"
+    """Announced a block whose ancestors could not be had from anybody."""
     TOO_SLOW = "too_slow"
     """Let a request or a write run into its deadline."""
 

@@ -30,12 +30,13 @@ POINTS: Final[Mapping[Fault, int]] = MappingProxyType(
         Fault.UNSOLICITED: BAN_LIMIT // 5,
         Fault.FLOODING: BAN_LIMIT // 10,
         Fault.INVALID_TRANSACTION: BAN_LIMIT // 10,
+        Fault.MISSING_PARENT: BAN_LIMIT // 20,
         Fault.TOO_SLOW: BAN_LIMIT // 50,
     }
 )
 """No honest node commits the first five, but a rolled-back rule change may cause a few, so one is
-not enough. The last three happen to honest nodes under load: only a stream of them reaches the
-limit before it fades."""
+not enough. The last four happen to honest nodes under load or when a network comes together again:
+only a stream of them reaches the limit before it fades. One missing parent in ten seconds fades."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

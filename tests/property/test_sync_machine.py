@@ -1,5 +1,7 @@
 """Behaviour 26: whatever peers send, everything stays under its cap and nothing is forgotten."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -44,9 +46,10 @@ CONFIG = QueueConfig(
     copies_per_block=2,
     messages_per_block=4,
     requests_in_flight=2,
+    lookups_per_peer=2,
     assembly_max=4,
     assembly_max_bytes=1500,
-    body_fetches_in_flight=2,
+    body_fetches_in_flight=3,
     held_max=2,
     held_max_bytes=1200,
 )
@@ -186,10 +189,16 @@ class SyncMachine(RuleBasedStateMachine):
         assert live.assembling <= CONFIG.assembly_max
         assert live.assembling_bytes <= CONFIG.assembly_max_bytes
         assert live.body_fetches <= CONFIG.body_fetches_in_flight
+        assert max(_open_by_peer(self.harness, Asker.BODY), default=0) <= 2
         assert live.held <= CONFIG.held_max
         assert live.held_bytes <= CONFIG.held_max_bytes
         assert live.requests <= CONFIG.buffer_max
         assert live.requests_in_flight <= CONFIG.requests_in_flight
+        lookups = list(self.harness.machine._live._requests._lookups)
+        begun = Counter(lookup.announcers[0] for lookup in lookups)
+        assert max(begun.values(), default=0) <= CONFIG.lookups_per_peer
+        placed = Counter(lookup.place_of for lookup in lookups if lookup.place_of is not None)
+        assert max(placed.values(), default=0) <= CONFIG.places_per_peer
         assert status.backlog_batches <= BACKLOG_BATCHES
         assert status.backlog_bytes <= BACKLOG_BYTES + MAX_RESPONSE_BYTES
         assert len(self.harness.pushes) <= 2
@@ -207,6 +216,18 @@ class SyncMachine(RuleBasedStateMachine):
             target = live._queue._buffer.earliest_missing(entry.block)
             is_coming = {target, entry.block.hash} & live._queue._pushing.keys()
             assert is_coming or target in live._requests.targets, entry.block.number
+
+    @invariant()
+    def each_peer_has_one_copy_of_a_buffered_block(self) -> None:
+        for entry in self.harness.machine._live._queue._buffer:
+            peers = [copy.peer for copy in entry.copies]
+            assert len(set(peers)) == len(peers) <= CONFIG.copies_per_block
+
+    @invariant()
+    def no_deadline_has_passed(self) -> None:
+        """What waits for an answer must not keep the driver awake."""
+        deadline = self.harness.machine.next_deadline()
+        assert deadline is None or deadline > self.harness.now
 
     @invariant()
     def open_requests_have_deadlines(self) -> None:
@@ -231,6 +252,10 @@ class SyncMachine(RuleBasedStateMachine):
         assert set(harness.verdicts) == set(harness.announced)
         assert set(harness.verdicts.values()) <= set(Verdict)
         assert harness.requests == {}
+
+
+def _open_by_peer(harness: SyncHarness, asker: Asker) -> Iterable[int]:
+    return Counter(sent.peer for sent in harness.open_requests(asker)).values()
 
 
 _FOR_BLOCKS = {Asker.MISSING, Asker.CATCH_UP, Asker.BODY}

@@ -24,7 +24,7 @@ MIXES = (HISTORY, SMALL_WINDOW, LIGHT)
 SETTLE_S = 300.0
 """Several rechecks of outdated peers: one request in five is lost at worst, whoever is left."""
 
-HARMLESS = {Fault.TOO_SLOW}
+HARMLESS = {Fault.TOO_SLOW, Fault.MISSING_PARENT}
 """What honest nodes may be blamed for on a bad network."""
 
 

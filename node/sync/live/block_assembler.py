@@ -4,25 +4,28 @@
              +--> block, under the peer that sent the header
     body ----+
 
-What waits longer than the time allowed is ignored. A header that waits long has its body fetched
-from the peer that sent it: bodies too large for gossip are never announced. A body counts only
+What waits longer than the time allowed is ignored. A header that waits long has its body fetched:
+bodies too large for gossip are never announced. The peer that sent the header is asked first, and
+when it refuses or is silent, or has enough of our questions, another live one. A body counts only
 when it hashes to what the header says, so nobody can spoil the header of another.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from node.blocks.block import Block
 from node.blocks.body import Body
 from node.chain.view import ChainView
+from node.errors import Fault
 from node.gossip.blocks import check_body
 from node.net.network import MessageId, Verdict
-from node.sync.effects import CancelRequest, Resolve, SendRequest
+from node.sync.effects import CancelRequest, ReportPeer, Resolve, SendRequest
 from node.sync.inputs import BodyAnnounced, HeaderAnnounced
 from node.sync.live.block_buffer import SourcedBlock
 from node.sync.live.config import QueueConfig
+from node.sync.live.peer_row import PeerRow
 from node.sync.tickets import Asker, TicketId
 from protocols.messages.block import BlockRequest
 from protocols.types import Hash32, PeerId
@@ -37,7 +40,15 @@ class Assembled:
     """When its header came, milliseconds since the Unix epoch."""
 
 
-AssemblerOutput: TypeAlias = Assembled | SendRequest | CancelRequest | Resolve
+AssemblerOutput: TypeAlias = Assembled | SendRequest | CancelRequest | Resolve | ReportPeer
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """An open request for a body."""
+
+    peer: PeerId
+    sent_at: float
 
 
 @dataclass(slots=True)
@@ -48,18 +59,29 @@ class _Waiting:
     size_bytes: int
     deadline: float
     fetch_at: float | None = None
-    """When to fetch the body of this header; None: it is a body, or has been fetched."""
-    ticket: TicketId | None = None
+    """When to ask the next peer for the body of this header; None: it is a body, or enough peers
+    have been asked."""
+    asked: set[PeerId] = field(default_factory=set)
+    fetches: dict[TicketId, _Fetch] = field(default_factory=dict)
 
 
 class BlockAssembler:
     """Keeps a bounded number of halves for a bounded time."""
 
-    def __init__(self, chain: ChainView, config: QueueConfig) -> None:
+    def __init__(self, chain: ChainView, config: QueueConfig, peers: PeerRow) -> None:
+        """Start empty.
+
+        Args:
+            chain: What is stored.
+            config: Bounds.
+            peers: The live peers; whoever owns it adds and removes them.
+        """
         self._chain = chain
         self._config = config
+        self._peers = peers
         self._waiting: dict[Hash32, list[_Waiting]] = {}
         self._next_number = 0
+        self._stepped_at = float("-inf")
 
     def __len__(self) -> int:
         """Count the halves that wait."""
@@ -72,8 +94,8 @@ class BlockAssembler:
 
     @property
     def fetches_in_flight(self) -> int:
-        """Bodies that are being fetched."""
-        return sum(half.ticket is not None for half in self._all())
+        """Open requests for bodies."""
+        return sum(len(half.fetches) for half in self._all())
 
     def add_header(self, header: HeaderAnnounced, now: float) -> list[AssemblerOutput]:
         """Join a header with the body that waits for it, or let it wait.
@@ -111,19 +133,30 @@ class BlockAssembler:
             return self._keep(body.block, body, len(body.body.encoded), now, None)
         if check_body(headers[0].header, body.body, self._chain.policy) is not None:
             return [Resolve(body.message, Verdict.REJECT)]
-        return self._join(body.block, body.body, body.message)
+        return self._join(body.block, body.body, body.message, now)
 
-    def body_fetched(self, ticket: TicketId, blocks: tuple[Block, ...]) -> list[AssemblerOutput]:
-        """Join a fetched body with its header; None or a false one leaves the header waiting."""
-        half = next((half for half in self._all() if half.ticket == ticket), None)
+    def body_fetched(
+        self, ticket: TicketId, blocks: tuple[Block, ...], now: float
+    ) -> list[AssemblerOutput]:
+        """Join a fetched body with its header. Without one, or with a false one, the next is asked.
+
+        Args:
+            ticket: Of our request; an unknown one is late and changes nothing.
+            blocks: What came, nothing checked; empty: a refusal or a failure.
+            now: Monotonic clock, seconds.
+        """
+        half = next((half for half in self._all() if ticket in half.fetches), None)
         if half is None or not isinstance(half.part, HeaderAnnounced):
             return []
-        half.ticket = None
+        peer = half.fetches[ticket].peer
+        self._end_fetch(half, ticket, now)
         header = half.part.header
         body = blocks[0].body if len(blocks) == 1 else None
-        if body is None or check_body(header, body, self._chain.policy) is not None:
-            return []
-        return self._join(header.hash, body, None)
+        if body is not None and check_body(header, body, self._chain.policy) is None:
+            return self._join(header.hash, body, None, now)
+        if half.fetch_at is not None:
+            half.fetch_at = now
+        return [ReportPeer(peer, Fault.UNSOLICITED)] if blocks else []
 
     def step(self, now: float) -> list[AssemblerOutput]:
         """Ignore what has waited too long, and fetch bodies that are due.
@@ -132,21 +165,23 @@ class BlockAssembler:
             now: Monotonic clock, seconds.
         """
         outputs: list[AssemblerOutput] = []
+        self._stepped_at = now
         for half in [half for half in self._all() if half.deadline <= now]:
-            outputs += self._remove(half)
+            outputs += self._remove(half, now)
         for half in list(self._all()):
             if half.fetch_at is None or half.fetch_at > now:
                 continue
             if self.fetches_in_flight >= self._config.body_fetches_in_flight:
                 break
-            outputs.append(self._fetch(half))
+            outputs += self._fetch(half, now)
         return outputs
 
     def next_deadline(self) -> float | None:
         """Return when the next half has waited too long or is to be fetched, or None."""
         times = [half.deadline for half in self._all()]
-        if self.fetches_in_flight < self._config.body_fetches_in_flight:
-            times += [half.fetch_at for half in self._all() if half.fetch_at is not None]
+        # What was due in the last step and is still here waits for a free place, not for a time.
+        due = (half.fetch_at for half in self._all() if half.fetch_at is not None)
+        times += [time for time in due if time > self._stepped_at]
         return min(times, default=None)
 
     def _all(self) -> Iterator[_Waiting]:
@@ -158,13 +193,14 @@ class BlockAssembler:
     def _headers(self, block: Hash32) -> list[HeaderAnnounced]:
         return [half.part for half in self._of(block) if isinstance(half.part, HeaderAnnounced)]
 
-    def _join(self, block: Hash32, body: Body, message: MessageId | None) -> list[AssemblerOutput]:
+    def _join(
+        self, block: Hash32, body: Body, message: MessageId | None, now: float
+    ) -> list[AssemblerOutput]:
         """Complete every header of a block. The body's own message goes with the first."""
         outputs: list[AssemblerOutput] = []
         own = () if message is None else (message,)
         for half in self._pop(block):
-            if half.ticket is not None:
-                outputs.append(CancelRequest(half.ticket))
+            outputs += self._cancel(half, now)
             if isinstance(half.part, HeaderAnnounced):
                 outputs.append(_assemble(half.part, body, own))
                 own = ()
@@ -183,7 +219,7 @@ class BlockAssembler:
         self._waiting.setdefault(block, []).append(half)
         outputs: list[AssemblerOutput] = []
         while self._is_over():
-            outputs += self._remove(self._victim())
+            outputs += self._remove(self._victim(), now)
         return outputs
 
     def _is_over(self) -> bool:
@@ -197,13 +233,10 @@ class BlockAssembler:
         owned = (half for half in self._all() if half.part.peer == peer)
         return min(owned, key=lambda half: half.deadline)
 
-    def _remove(self, half: _Waiting) -> list[AssemblerOutput]:
+    def _remove(self, half: _Waiting, now: float) -> list[AssemblerOutput]:
         part = half.part
         block = part.header.hash if isinstance(part, HeaderAnnounced) else part.block
-        outputs: list[AssemblerOutput] = []
-        if half.ticket is not None:
-            outputs.append(CancelRequest(half.ticket))
-        return [*outputs, self._take(part.message, block, Verdict.IGNORE)]
+        return [*self._cancel(half, now), self._take(part.message, block, Verdict.IGNORE)]
 
     def _take(self, message: MessageId, block: Hash32, verdict: Verdict) -> Resolve:
         left = [half for half in self._waiting[block] if half.part.message != message]
@@ -216,12 +249,43 @@ class BlockAssembler:
     def _pop(self, block: Hash32) -> list[_Waiting]:
         return self._waiting.pop(block, [])
 
-    def _fetch(self, half: _Waiting) -> SendRequest:
+    def _fetch(self, half: _Waiting, now: float) -> list[AssemblerOutput]:
+        """Ask the next peer for the body of a header, if one is free."""
         assert isinstance(half.part, HeaderAnnounced)
+        peer = self._choose(half, now)
+        if peer is None:
+            return []
         self._next_number += 1
-        half.fetch_at, half.ticket = None, TicketId(Asker.BODY, self._next_number)
+        ticket = TicketId(Asker.BODY, self._next_number)
+        half.asked.add(peer)
+        half.fetches[ticket] = _Fetch(peer, now)
+        has_tries = len(half.asked) < self._config.body_fetch_tries
+        half.fetch_at = now + self._config.body_fetch_patience_s if has_tries else None
         request = BlockRequest(hash=half.part.header.hash, with_body=True)
-        return SendRequest(half.ticket, half.part.peer, request)
+        return [SendRequest(ticket, peer, request)]
+
+    def _choose(self, half: _Waiting, now: float) -> PeerId | None:
+        """Return the header's sender, though it may not be live, or the next live peer."""
+        sender = half.part.peer
+        unfit = half.asked | self._busy_peers()
+        if sender not in unfit and not self._peers.is_slow(sender, now):
+            return sender
+        return self._peers.choose(now, without=unfit)
+
+    def _busy_peers(self) -> set[PeerId]:
+        """Return the peers that have as many requests for bodies as they may."""
+        count = Counter(fetch.peer for half in self._all() for fetch in half.fetches.values())
+        return {peer for peer in count if count[peer] >= self._config.body_fetches_per_peer}
+
+    def _cancel(self, half: _Waiting, now: float) -> list[AssemblerOutput]:
+        tickets = list(half.fetches)
+        for ticket in tickets:
+            self._end_fetch(half, ticket, now)
+        return [CancelRequest(ticket) for ticket in tickets]
+
+    def _end_fetch(self, half: _Waiting, ticket: TicketId, now: float) -> None:
+        fetch = half.fetches.pop(ticket)
+        self._peers.note_wait(fetch.peer, now - fetch.sent_at, now)
 
 
 def _assemble(header: HeaderAnnounced, body: Body, bodies: tuple[MessageId, ...]) -> Assembled:

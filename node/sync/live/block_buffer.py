@@ -2,7 +2,8 @@
 
 An entry is one block hash. It may hold several *copies*: blocks of the same hash with different
 justifications, of which only one may be good. The hash covers the header alone, so a forged copy
-must not keep the good one out.
+must not keep the good one out. Each peer has at most one of them: an honest one has checked its
+own, and a liar's further forgeries would take the room of others.
 """
 
 from collections import Counter
@@ -98,6 +99,10 @@ class BlockBuffer:
         entry = self._entries.get(block)
         return None if entry is None else entry.block
 
+    def sender(self, block: Hash32) -> PeerId:
+        """Return who sent the first copy of a buffered block."""
+        return self._entries[block].copies[0].peer
+
     def has_child_of(self, parent: Hash32) -> bool:
         """Tell whether a block with this parent is buffered."""
         return parent in self._children
@@ -180,6 +185,8 @@ class BlockBuffer:
     def _has_room(self, entry: Entry | None, copy: SourcedBlock) -> bool:
         if entry is not None:
             if len(entry.copies) >= self._config.copies_per_block:
+                return False
+            if any(known.peer == copy.peer for known in entry.copies):
                 return False
             room = self._config.messages_per_block - len(entry.messages)
             if len(copy.messages) > room:

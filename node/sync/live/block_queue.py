@@ -103,11 +103,16 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class FindMissing:
-    """An ancestor of buffered blocks is to be asked for, unless that is under way."""
+    """An ancestor of buffered blocks is to be asked for, unless that is under way.
+
+    Answer with `turn_away` if it is not.
+    """
 
     target: Hash32
     first_peer: PeerId
-    """The peer to ask first."""
+    """The peer to ask first: it has sent what waits."""
+    waiting: Hash32
+    """A buffered block that waits for it."""
 
 
 QueueOutput: TypeAlias = Push | FindMissing | Resolve | ReportPeer | Emit
@@ -118,11 +123,20 @@ class _Pushing:
     """A block that is being pushed, and what came of it since."""
 
     block: Block
+    peer: PeerId
     late: list[SourcedBlock] = field(default_factory=list)
 
     def has_room(self, copy: SourcedBlock, config: QueueConfig) -> bool:
+        if self._is_other(copy) and copy.peer in self._peers_of_copies():
+            return False
         waiting = sum(len(each.messages) for each in self.late) + len(copy.messages)
         return len(self.late) < config.messages_per_block and waiting <= config.messages_per_block
+
+    def _is_other(self, copy: SourcedBlock) -> bool:
+        return copy.block.justification != self.block.justification
+
+    def _peers_of_copies(self) -> set[PeerId]:
+        return {self.peer, *(each.peer for each in self.late if self._is_other(each))}
 
 
 class BlockQueue:
@@ -204,7 +218,7 @@ class BlockQueue:
         """Hand out blocks that were asked for as one push."""
         for block in blocks:
             # A block may already be pushed from elsewhere: pushing it twice is harmless.
-            self._pushing.setdefault(block.hash, _Pushing(block))
+            self._pushing.setdefault(block.hash, _Pushing(block, peer))
         return Push(kind=PushKind.MISSING, blocks=blocks, peer=peer)
 
     def finish(self, push: Push, results: tuple[PushResult, ...]) -> list[QueueOutput]:
@@ -243,6 +257,13 @@ class BlockQueue:
     def abandon(self, target: Hash32) -> list[QueueOutput]:
         """Give up on a missing block: everything that waits for it goes, and nobody is blamed."""
         return self._drop(self._buffer.descendants(target))
+
+    def turn_away(self, block: Hash32) -> list[QueueOutput]:
+        """Drop a buffered block whose ancestor is not looked for: its peer waits for too many.
+
+        What others have buffered above it goes on waiting, for this block.
+        """
+        return self._drop([block]) + self._find_for_children(block)
 
     def skip_stored(self, push: Push) -> list[QueueOutput] | None:
         """Settle a waiting push whose block has been stored meanwhile; None if it has not been."""
@@ -295,20 +316,28 @@ class BlockQueue:
         overflow = self._buffer.add(copy, head=self._chain.head.number)
         outputs: list[QueueOutput] = _resolve(overflow.messages, Verdict.IGNORE)
         if copy.block.hash in self._buffer:
-            outputs += self._find(self._buffer.earliest_missing(copy.block), copy.peer)
+            target = self._buffer.earliest_missing(copy.block)
+            outputs += self._find(target, copy.peer, copy.block.hash)
         # What stood on a block that had to go still waits for it.
         for block in overflow.blocks:
-            if self._buffer.has_child_of(block):
-                outputs += self._find(block, copy.peer)
+            outputs += self._find_for_children(block)
         return outputs
 
-    def _find(self, target: Hash32, first_peer: PeerId) -> list[QueueOutput]:
-        return [] if target in self._pushing else [FindMissing(target, first_peer)]
+    def _find_for_children(self, target: Hash32) -> list[QueueOutput]:
+        outputs: list[QueueOutput] = []
+        for child in self._buffer.children(target):
+            outputs += self._find(target, self._buffer.sender(child), child)
+        return outputs
+
+    def _find(self, target: Hash32, first_peer: PeerId, waiting: Hash32) -> list[QueueOutput]:
+        if target in self._pushing:
+            return []
+        return [FindMissing(target, first_peer, waiting)]
 
     def _start(self, kind: PushKind, copies: list[SourcedBlock]) -> Push:
         """BUFFERED or new -> PUSHING. The first copy is pushed, the others see what comes of it."""
         first, *others = copies
-        self._pushing[first.block.hash] = _Pushing(first.block, others)
+        self._pushing[first.block.hash] = _Pushing(first.block, first.peer, others)
         return Push(
             kind=kind,
             blocks=(first.block,),

@@ -48,6 +48,7 @@ from node.sync.live.block_requests import Abandoned, BlockRequests, RequestOutpu
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import Ahead, Behind, RejectedBlock
 from node.sync.live.held_blocks import HeldBlocks
+from node.sync.live.peer_row import PeerRow
 from node.sync.live.voting_keys import VotingKeys
 from node.sync.tickets import Asker, TicketId
 from protocols.types import PeerId
@@ -77,14 +78,10 @@ class LiveSyncer:
         self._chain = chain
         self._config = config
         self._voting_keys = voting_keys
-        self._live_peers: dict[PeerId, None] = {}
-        self._requests = BlockRequests(chain, config)
-        self._queue = BlockQueue(
-            chain,
-            config,
-            live_peers=self._live_peers,
-        )
-        self._assembler = BlockAssembler(chain, config)
+        self._live_peers = PeerRow(config)
+        self._requests = BlockRequests(chain, config, self._live_peers)
+        self._queue = BlockQueue(chain, config, live_peers=self._live_peers)
+        self._assembler = BlockAssembler(chain, config, self._live_peers)
         self._held = HeldBlocks(config)
         self._pending: deque[Push] = deque()
         self._current: Push | None = None
@@ -120,18 +117,18 @@ class LiveSyncer:
     def next_deadline(self) -> float | None:
         """Return the monotonic time at which `step` has something to do, or None."""
         parts = (self._requests, self._assembler, self._held)
-        times = [time for part in parts if (time := part.next_deadline()) is not None]
-        return min(times, default=None)
+        times = [part.next_deadline() for part in parts]
+        if self._current is None:
+            times.append(self._requests.next_release())
+        return min((time for time in times if time is not None), default=None)
 
     def add_peer(self, peer: PeerId) -> None:
         """A peer is live: it may be asked, and what it announces says where it stands."""
-        self._live_peers[peer] = None
-        self._requests.add_peer(peer)
+        self._live_peers.add(peer)
 
     def remove_peer(self, peer: PeerId) -> None:
         """A peer is no longer live, or is gone."""
-        self._live_peers.pop(peer, None)
-        self._requests.remove_peer(peer)
+        self._live_peers.remove(peer)
 
     def header_announced(self, header: HeaderAnnounced, now: float) -> list[Effect]:
         """Take a header from gossip.
@@ -195,7 +192,8 @@ class LiveSyncer:
         """
         if answer.id.asker is Asker.BODY:
             blocks = answer.blocks if isinstance(answer, BlocksArrived) else ()
-            effects = self._assembled(self._assembler.body_fetched(answer.id, blocks), now)
+            outputs = self._assembler.body_fetched(answer.id, blocks, now)
+            effects = self._assembled(outputs, now)
             return effects + self.step(now)
         return self._asked(self._requests.answered(answer, now), now)
 
@@ -256,7 +254,7 @@ class LiveSyncer:
             match output:
                 case Assembled(copy, received_ms):
                     effects += self._complete(copy, received_ms, now)
-                case Resolve() | SendRequest() | CancelRequest():
+                case Resolve() | SendRequest() | CancelRequest() | ReportPeer():
                     effects.append(output)
         return effects
 
@@ -274,12 +272,14 @@ class LiveSyncer:
 
     def _sort(self, outputs: Sequence[QueueOutput]) -> list[Effect]:
         effects: list[Effect] = []
-        for output in outputs:
-            match output:
+        waiting = deque(outputs)
+        while waiting:
+            match output := waiting.popleft():
                 case Push():
                     self._pending.append(output)
-                case FindMissing(target, first_peer):
-                    self._requests.want(target, first_peer)
+                case FindMissing(target, first_peer, block):
+                    if not self._requests.want(target, first_peer):
+                        waiting.extendleft(reversed(self._queue.turn_away(block)))
                 case Emit(Behind(peer) | Ahead(peer)):
                     self.remove_peer(peer)
                     effects.append(output)
@@ -304,33 +304,33 @@ class LiveSyncer:
 
     def _advance(self, now: float) -> list[Effect]:
         """Drop what nobody needs, start the next push, send what may be sent."""
-        effects = self._forget_needless()
+        effects = self._forget_needless(now)
         # Before the pushes: a lookup that is given up may have kept an answer behind it waiting.
         effects += self._report(self._requests.step(now))
-        while self._current is None and (push := self._next_push()) is not None:
+        while self._current is None and (push := self._next_push(now)) is not None:
             settled = self._queue.skip_stored(push)
             effects += [self._start_push(push)] if settled is None else self._sort(settled)
         return effects + self._report(self._requests.step(now))
 
-    def _next_push(self) -> Push | None:
+    def _next_push(self, now: float) -> Push | None:
         """Take the next pending push, and an answer only when there is none."""
         if self._pending:
             return self._pending.popleft()
-        delivery = self._requests.take()
+        delivery = self._requests.take(now)
         if delivery is None:
             return None
         return self._queue.start_missing(delivery.blocks, delivery.peer)
 
-    def _forget_needless(self) -> list[Effect]:
+    def _forget_needless(self, now: float) -> list[Effect]:
         """End the lookups that nobody waits for, and those that lead further than the window."""
         effects: list[Effect] = []
         for target in self._requests.overrun():
-            effects += self._sort(self._queue.abandon(target))
+            effects += self._report(self._requests.give_up(target, now))
         for target in self._requests.targets:
             if self._chain.contains(target):
                 effects += self._sort(self._queue.adopt([target]))
             if not self._queue.is_needed(target):
-                effects += self._report(self._requests.drop(target))
+                effects += self._report(self._requests.drop(target, now))
         return effects
 
     def _start_push(self, push: Push) -> PushBlocks:

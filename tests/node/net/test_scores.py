@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from node.errors import Fault
 from node.net.scores import BAN_LIMIT, POINTS, ScoreBook, ScoreLimits, is_loopback
+from node.sync.live.config import QueueConfig
 from protocols.types import PeerId
 
 PEER = PeerId("peer")
@@ -29,6 +30,7 @@ def test_every_fault_costs_something_and_none_more_than_the_limit() -> None:
         (Fault.UNSOLICITED, 5),
         (Fault.FLOODING, 10),
         (Fault.INVALID_TRANSACTION, 10),
+        (Fault.MISSING_PARENT, 20),
         (Fault.TOO_SLOW, 50),
     ],
 )
@@ -49,6 +51,15 @@ def test_points_fade_to_zero_and_not_below() -> None:
 def test_a_slow_trickle_of_faults_never_reaches_the_limit() -> None:
     book = ScoreBook()
     assert not any(book.report(PEER, Fault.TOO_SLOW, 5.0 * step) for step in range(1000))
+
+
+def test_honest_peers_may_now_and_then_announce_what_others_lack() -> None:
+    """One lookup in vain every ten seconds fades. All that one peer may have open at once do not
+    reach the limit either."""
+    book = ScoreBook()
+    assert not any(book.report(PEER, Fault.MISSING_PARENT, 10.0 * step) for step in range(1000))
+    at_once = QueueConfig(include_body=True).lookups_per_peer
+    assert not any(book.report(OTHER, Fault.MISSING_PARENT, 0.0) for _ in range(at_once))
 
 
 def test_ban_by_id_and_host_lasts_ten_minutes_and_clears_the_score() -> None:

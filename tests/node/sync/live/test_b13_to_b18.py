@@ -134,7 +134,7 @@ def test_b16_exhausted_tries_remove_all_descendants() -> None:
     assert asked == [ALICE, BOB, ALICE, BOB]
     assert harness.verdicts_of(messages) == IGNORE
     assert harness.machine.status.live.buffered == 0
-    assert harness.reports == []
+    assert harness.reports == [(ALICE, Fault.MISSING_PARENT)]
 
     harness.announce(block(harness, 3))
     assert missing_of(harness).target == block(harness, 2).hash
@@ -181,6 +181,7 @@ def test_b18_no_peers_and_a_request_ends_at_once() -> None:
 
     assert harness.verdicts_of(messages) == IGNORE
     assert harness.requests == {}
+    assert harness.reports == []
     assert harness.machine.next_deadline() is None
 
 
@@ -235,11 +236,13 @@ def test_b18_wrong_answer_costs_the_peer_and_the_next_is_asked(kind: str) -> Non
 def test_b18_answers_are_delivered_in_the_order_of_the_questions() -> None:
     harness = live()
     harness.join_live(BOB, CAROL)
-    for number in (3, 6, 9):
-        harness.announce(block(harness, number))
+    for number, peer in ((3, ALICE), (6, BOB), (9, CAROL)):
+        harness.announce(block(harness, number), peer)
     first, second, third = harness.open_requests(Asker.MISSING)
 
     harness.answer(second, harness.builder.blocks[:5])
+    harness.pass_time(0.9)
+    assert not harness.pushes
     harness.answer(first, harness.builder.blocks[:2])
     harness.answer(third, harness.builder.blocks[:8])
     harness.settle()

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
 from node.net.network import MessageId
@@ -87,12 +89,45 @@ def test_equal_copies_share_an_entry_up_to_a_number_of_messages() -> None:
 
 def test_different_copies_of_one_block_are_bounded() -> None:
     buffer = BlockBuffer(CONFIG)
-    for signature in (1, 2):
-        buffer.add(make(2, ALICE, "a", signature=signature), head=0)
+    for signature, peer in ((1, ALICE), (2, BOB)):
+        assert buffer.add(make(2, peer, "a", signature=signature), head=0) == Overflow(())
 
-    third = make(2, BOB, "a", signature=3)
+    third = make(2, CAROL, "a", signature=3)
 
     assert buffer.add(third, head=0) == Overflow(third.messages)
+
+
+@pytest.mark.parametrize("is_requested", [False, True])
+def test_one_peer_has_one_copy_of_a_block(is_requested: bool) -> None:
+    """A liar's forgeries leave room for what others have, whoever comes first."""
+    buffer = BlockBuffer(CONFIG)
+    forged = make(2, ALICE, "a", signature=1)
+    again = make(2, ALICE, "a", signature=2)
+    honest = make(2, BOB, "a")
+    buffer.add(requested(forged) if is_requested else forged, head=0)
+
+    assert buffer.add(again, head=0) == Overflow(again.messages)
+    assert buffer.add(honest, head=0) == Overflow(())
+
+    entry = buffer.pop(honest.block.hash)
+    assert entry is not None
+    assert [copy.peer for copy in entry.copies] == [ALICE, BOB]
+    assert entry.copies[1] == honest
+    assert buffer.size_bytes == 0
+
+
+def test_a_peer_may_agree_with_a_copy_and_have_one_of_its_own() -> None:
+    """A body joins the copy that came first, which may be another peer's forgery."""
+    buffer = BlockBuffer(CONFIG)
+    forged, honest = make(2, ALICE, "a", signature=1), make(2, BOB, "a")
+    body = replace(forged, peer=BOB, headers=(), bodies=(MessageId(b"body"),))
+
+    for copy in (forged, body, honest):
+        assert buffer.add(copy, head=0) == Overflow(())
+
+    entry = buffer.pop(honest.block.hash)
+    assert entry is not None
+    assert [copy.peer for copy in entry.copies] == [ALICE, BOB]
 
 
 def test_announcing_a_requested_block_counts_for_its_first_peer() -> None:

@@ -1,29 +1,38 @@
 """Bounds of the requests for missing blocks, and what counts as an answer to the end."""
 
+from dataclasses import replace
+
 import pytest
 
 from node.blocks.block import Block
 from node.blocks.justification import QuorumSignature
+from node.chain.results import Orphan
 from node.errors import Fault
+from node.net.network import MessageId, Verdict
+from node.sync.effects import SendRequest
+from node.sync.inputs import PushFinished
 from node.sync.live.config import QueueConfig
 from node.sync.tickets import Asker
+from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
+from protocols.types import Direction, Hash32, PeerId
 from tests.build.live import CONFIG, answer_polls, block, live, missing_of
-from tests.build.sync import ALICE, BOB, CAROL, SyncHarness, short_batches
+from tests.build.sync import ALICE, BOB, CAROL, DAVE, SyncHarness, short_batches
 
 
-def gaps(harness: SyncHarness, count: int) -> None:
+def gaps(harness: SyncHarness, count: int, peer: PeerId = BOB) -> list[MessageId]:
     """Announce blocks of so many branches, each with a parent that is missing."""
+    messages: list[MessageId] = []
     for _ in range(count):
         fork = harness.builder.fork_from(harness.builder.genesis.hash)
-        harness.announce(fork.extend(2)[1], BOB)
+        messages += harness.announce(fork.extend(2)[1], peer)
+    return messages
 
 
 def test_five_requests_are_in_flight() -> None:
     harness = live()
-    gaps(harness, 5)
-    fork = harness.builder.fork_from(harness.builder.genesis.hash)
-    harness.announce(fork.extend(3)[2])
+    for peer in (BOB, CAROL, DAVE):
+        gaps(harness, 2, peer)
 
     assert len(harness.open_requests(Asker.MISSING)) == 5
     assert harness.machine.status.live.requests == 6
@@ -79,7 +88,7 @@ def test_peer_that_is_asked_again_gets_a_moment() -> None:
 
 
 def test_an_answer_behind_an_abandoned_one_is_used_at_once() -> None:
-    harness = live()
+    harness = live(config=replace(CONFIG, delivery_grace_s=100.0))
     gaps(harness, 1)
     harness.announce(block(harness, 2))
     first, second = harness.open_requests(Asker.MISSING)
@@ -93,6 +102,209 @@ def test_an_answer_behind_an_abandoned_one_is_used_at_once() -> None:
     assert first.id not in harness.requests
     harness.settle()
     assert harness.height == 2
+
+
+def test_an_answer_waits_for_an_older_lookup_a_second_and_no_longer() -> None:
+    harness = live()
+    harness.join_live(BOB)
+    harness.announce(block(harness, 3), ALICE)
+    harness.announce(block(harness, 6), BOB)
+    first, second = harness.open_requests(Asker.MISSING)
+    harness.pass_time(5.0)
+    answer_polls(harness)
+    harness.answer(second, harness.builder.blocks[:5])
+
+    harness.pass_time(0.9)
+    assert not harness.pushes
+    harness.pass_time(0.2)
+    assert [push.blocks for push in harness.pushes] == [tuple(harness.builder.blocks[:5])]
+    harness.settle()
+
+    # What the first was for has come with the second.
+    assert harness.height == 6
+    assert first.id not in harness.requests
+
+
+def test_of_the_answers_that_are_held_back_the_oldest_is_used_first() -> None:
+    harness = live()
+    harness.join_live(BOB, CAROL)
+    for number, peer in ((3, ALICE), (6, BOB), (9, CAROL)):
+        harness.announce(block(harness, number), peer)
+    _, second, third = harness.open_requests(Asker.MISSING)
+
+    harness.answer(third, harness.builder.blocks[:8])
+    harness.pass_time(0.5)
+    harness.answer(second, harness.builder.blocks[:5])
+    assert not harness.pushes
+    harness.pass_time(0.6)
+
+    assert [len(push.blocks) for push in harness.pushes] == [5]
+
+
+def test_held_back_answer_is_no_deadline_while_a_push_is_pending() -> None:
+    """Else the driver would wake up for it again and again."""
+    harness = live()
+    harness.join_live(BOB)
+    gaps(harness, 1)
+    harness.announce(block(harness, 3), ALICE)
+    _, second = harness.open_requests(Asker.MISSING)
+    harness.announce(block(harness, 1), BOB)
+    assert harness.pushes
+    harness.answer(second, harness.builder.blocks[:2])
+
+    harness.pass_time(3.0)
+
+    deadline = harness.machine.next_deadline()
+    assert deadline is None or deadline > harness.now
+    harness.settle()
+    assert harness.height == 3
+
+
+def test_pushing_an_orphan_costs_its_server_nothing() -> None:
+    """It stood on what we had when we asked, and that has been deleted since."""
+    harness = live()
+    messages = harness.announce(block(harness, 3))
+    harness.answer(harness.missing_request(), harness.builder.blocks[:2])
+    push = harness.pushes.popleft()
+
+    harness.feed(PushFinished(push.id, (Orphan(push.blocks[0].parent_hash),)))
+
+    assert harness.reports == []
+    assert harness.verdicts_of(messages) == {Verdict.IGNORE}
+    harness.announce(block(harness, 3))
+    assert missing_of(harness).target == block(harness, 2).hash
+
+
+def test_one_peer_holds_two_places() -> None:
+    harness = live()
+    gaps(harness, 3, BOB)
+    assert len(harness.open_requests(Asker.MISSING)) == 2
+
+    harness.announce(block(harness, 3), ALICE)
+
+    assert len(harness.open_requests(Asker.MISSING)) == 3
+    assert harness.machine.status.live.requests == 4
+
+
+def test_what_is_over_the_share_of_its_peer_is_turned_away() -> None:
+    harness = live()
+    gaps(harness, CONFIG.lookups_per_peer // 2, BOB)
+    gaps_above(harness, CONFIG.lookups_per_peer // 2, BOB)
+
+    late = harness.announce(block(harness, 3), BOB)
+
+    assert harness.verdicts_of(late) == {Verdict.IGNORE}
+    assert harness.reports == []
+    assert harness.machine.status.live.buffered == CONFIG.lookups_per_peer
+    others = harness.announce(block(harness, 3), ALICE)
+    assert harness.verdicts_of(others) == {None}
+    assert harness.machine.status.live.requests == CONFIG.lookups_per_peer + 1
+
+
+def test_turning_a_block_away_spares_what_others_have_above_it() -> None:
+    """A liar that brings a good block must not throw out with it what stands on it."""
+    harness = live()
+    gaps(harness, CONFIG.lookups_per_peer // 2, BOB)
+    gaps_above(harness, CONFIG.lookups_per_peer // 2, BOB)
+    waiting = harness.announce(block(harness, 6), ALICE)
+    sent = harness.open_requests(Asker.MISSING)[-1]
+    assert targets_of([sent]) == [block(harness, 5).hash]
+
+    turned_away = harness.announce(block(harness, 5), BOB)
+
+    assert harness.verdicts_of(turned_away) == {Verdict.IGNORE}
+    assert harness.verdicts_of(waiting) == {None}
+    assert sent.id in harness.requests
+    harness.answer(sent, harness.builder.blocks[:5])
+    harness.pass_time(1.1)
+    harness.settle()
+    assert harness.height == 6
+
+
+def gaps_above(harness: SyncHarness, count: int, peer: PeerId) -> None:
+    """Announce so many blocks more, one higher, as only five of one height are kept."""
+    for _ in range(count):
+        fork = harness.builder.fork_from(harness.builder.genesis.hash)
+        harness.announce(fork.extend(3)[2], peer)
+
+
+def targets_of(requests: list[SendRequest]) -> list[Hash32]:
+    """Return what requests for missing blocks ask for."""
+    return [
+        sent.request.target for sent in requests if isinstance(sent.request, MissingBlocksRequest)
+    ]
+
+
+def test_slow_peer_is_asked_after_the_others() -> None:
+    harness = live()
+    harness.join_live(BOB)
+    answer_polls(harness)
+    for _ in range(CONFIG.slow_answers):
+        gaps(harness, 1, ALICE)
+        sent = harness.missing_request()
+        assert sent.peer == ALICE
+        harness.pass_time(9.9)
+        harness.refuse(sent, ResponseStatus.TARGET_NOT_FOUND)
+        while harness.open_requests(Asker.MISSING):
+            harness.refuse(harness.missing_request(), ResponseStatus.TARGET_NOT_FOUND)
+            harness.pass_time(0.6)
+
+    harness.announce(block(harness, 3), ALICE)
+
+    assert harness.missing_request().peer == BOB
+    harness.refuse(harness.missing_request(), ResponseStatus.TARGET_NOT_FOUND)
+    assert harness.missing_request().peer == ALICE
+
+
+@pytest.mark.parametrize("ending", ["late", "needless", "failed"])
+def test_every_long_wait_counts_however_it_ends(ending: str) -> None:
+    harness = live()
+    harness.join_live(BOB)
+    for number in range(1, CONFIG.slow_answers + 1):
+        harness.announce(block(harness, 3 * number), ALICE)
+        sent = harness.missing_request()
+        assert sent.peer == ALICE
+        harness.pass_time(10.0 if ending == "late" else 9.0)
+        if ending == "failed":
+            harness.fail(sent.id)
+        if ending == "needless":
+            for lower in harness.builder.blocks[harness.height : 3 * number - 1]:
+                harness.push_beside(lower)
+        else:
+            harness.serve(harness.missing_request(), harness.builder.chain)
+        harness.settle()
+        assert harness.height == 3 * number
+
+    harness.announce(block(harness, 3 * CONFIG.slow_answers + 3), ALICE)
+
+    assert harness.missing_request().peer == BOB
+
+
+def test_slow_peer_on_a_fork_is_not_asked_backward_either() -> None:
+    harness = live()
+    harness.join_live(BOB, CAROL)
+    harness.announce(block(harness, 3), ALICE)
+
+    for _ in range(CONFIG.slow_answers):
+        assert harness.missing_request().peer == ALICE
+        harness.pass_time(9.0)
+        harness.refuse(harness.missing_request(), ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN)
+
+    assert harness.missing_request().peer in {BOB, CAROL}
+    assert missing_of(harness).direction is Direction.FORWARD
+
+
+def test_all_who_announced_descendants_pay_for_a_lookup_in_vain() -> None:
+    harness = live()
+    harness.join_live(BOB)
+    harness.announce(block(harness, 3), ALICE)
+    harness.announce(block(harness, 4), CAROL)
+
+    while harness.open_requests(Asker.MISSING):
+        harness.refuse(harness.missing_request(), ResponseStatus.TARGET_NOT_FOUND)
+        harness.pass_time(0.6)
+
+    assert harness.reports == [(ALICE, Fault.MISSING_PARENT), (CAROL, Fault.MISSING_PARENT)]
 
 
 def test_forged_quorum_costs_the_peer_before_anything_is_pushed() -> None:

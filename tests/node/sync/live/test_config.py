@@ -16,6 +16,7 @@ def test_defaults_are_those_of_the_table() -> None:
     assert (config.buffer_max, config.window_ahead_max, config.tolerate_past_max) == (600, 120, 60)
     assert (config.blocks_per_peer_and_height, config.requests_in_flight) == (5, 5)
     assert (config.tries_min, config.tries_max, config.request_timeout_s) == (4, 12, 10.0)
+    assert (config.places_per_peer, config.lookups_per_peer) == (2, 10)
     assert (config.announcements_per_10_s, config.assembly_timeout_s) == (20, 10.0)
 
 

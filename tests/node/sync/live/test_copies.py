@@ -17,6 +17,7 @@ from tests.build.live import ACCEPT, IGNORE, REJECT, block, live, live_events, m
 from tests.build.sync import (
     ALICE,
     BOB,
+    CAROL,
     LONG_BATCHES,
 )
 
@@ -63,6 +64,46 @@ def test_forged_copy_does_not_keep_the_good_one_out() -> None:
     # The body went with the first header. It is what both of them say, so nobody is blamed.
     assert harness.verdicts_of([body]) == IGNORE
     assert harness.verdicts_of(child) == ACCEPT
+
+
+def test_one_peer_has_one_forged_copy_of_a_block_that_is_pushed() -> None:
+    """Each would be a push of its own; the others' copies have their turn all the same."""
+    harness = live()
+    good = block(harness, 1)
+    forged = [forged_by(good, number) for number in range(4)]
+    first = harness.announce(forged[0], BOB)
+    late = [harness.announce_header(each, BOB) for each in forged[1:]]
+    other = harness.announce_header(forged[1], CAROL)
+    last = [harness.announce_header(each, CAROL) for each in forged[2:]]
+    honest = harness.announce_header(good)
+
+    assert harness.verdicts_of([*late, *last]) == IGNORE
+    harness.settle()
+
+    assert harness.height == 1
+    assert harness.pushed == [good.hash] * 3
+    assert harness.verdicts_of([first[0], other]) == REJECT
+    assert harness.verdicts_of([honest]) == ACCEPT
+
+
+def test_forged_copies_of_a_buffered_block_leave_room_for_the_good_one() -> None:
+    harness = live()
+    good = block(harness, 2)
+    harness.announce(forged_by(good, 0), BOB)
+    late = [harness.announce_header(forged_by(good, number), BOB) for number in range(1, 5)]
+    honest = harness.announce_header(good, CAROL)
+
+    assert harness.verdicts_of(late) == IGNORE
+    harness.answer(harness.missing_request(), [block(harness, 1)])
+    harness.settle()
+
+    assert harness.height == 2
+    assert harness.verdicts_of([honest]) == ACCEPT
+
+
+def forged_by(good: Block, number: int) -> Block:
+    """Return a copy of a block with a signature of nobody's."""
+    return Block(good.header, ProducerSignature(number.to_bytes(64, "big")), good.body)
 
 
 def test_forged_copy_in_an_answer_spares_the_descendants() -> None:

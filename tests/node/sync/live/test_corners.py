@@ -7,21 +7,23 @@ from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.blocks.justification import ProducerSignature
 from node.chain.results import BlockError
+from node.errors import Fault
 from node.net.network import Verdict
 from node.policy import Policy
-from node.sync.effects import CheckQuorum, SendRequest
+from node.sync.effects import CheckQuorum, ReportPeer, SendRequest
 from node.sync.inputs import BlocksArrived, DeadlinePassed, PushFinished, QuorumChecked
-from node.sync.live.block_requests import BlockRequests
+from node.sync.live.block_requests import Abandoned, BlockRequests
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import (
     AcceptedBufferedBlock,
     ReceivedMissingBlocks,
     RejectedBlock,
 )
+from node.sync.live.peer_row import PeerRow
 from node.sync.tickets import Asker, TicketId
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
-from protocols.types import Direction
+from protocols.types import Direction, PeerId
 from tests.build.chain import ChainBuilder, open_chain
 from tests.build.keys import genesis
 from tests.build.live import ACCEPT, answer_polls, block, live, live_events, missing_of
@@ -110,7 +112,8 @@ def test_missing_blocks_of_a_fork_are_received_too() -> None:
 
 def test_answer_behind_a_late_one_is_used_when_the_late_one_is_given_up() -> None:
     """At the same deadline, not at the next event."""
-    harness = live()
+    config = QueueConfig(include_body=True, delivery_grace_s=100.0)
+    harness = live(config=config)
     fork = harness.builder.fork_from(harness.builder.genesis.hash)
     harness.announce(fork.extend(2)[1])
     harness.announce(block(harness, 2))
@@ -141,12 +144,13 @@ def test_results_of_another_push_change_nothing() -> None:
 def test_lookups_are_spread_over_the_peers() -> None:
     harness = live()
     harness.join_live(BOB, CAROL)
-    for _ in range(3):
+    for peer in (DAVE, DAVE, PeerId("erin")):
         fork = harness.builder.fork_from(harness.builder.genesis.hash)
-        harness.announce(fork.extend(2)[1], DAVE)
+        harness.announce(fork.extend(2)[1], peer)
 
     asked = [sent.peer for sent in harness.open_requests(Asker.MISSING)]
 
+    # Those who announced are not live, so any of the others will do.
     assert sorted(asked) == [ALICE, BOB, CAROL]
 
 
@@ -183,10 +187,11 @@ def test_follow_ups_are_bounded_by_the_window() -> None:
     main = short_batches(44)
     chain = open_chain(main.genesis)
     config = QueueConfig(include_body=True, window_ahead_max=8)
-    requests = BlockRequests(chain, config)
+    peers = PeerRow(config)
+    requests = BlockRequests(chain, config, peers)
     target = main.head.hash
-    requests.add_peer(ALICE)
-    requests.want(target, ALICE)
+    peers.add(ALICE)
+    assert requests.want(target, ALICE)
 
     taken = 0
     while not requests.overrun():
@@ -194,11 +199,15 @@ def test_follow_ups_are_bounded_by_the_window() -> None:
         batch = tuple(main.blocks[taken * 4 : taken * 4 + 4])
         (check,) = requests.answered(BlocksArrived(sent.id, batch, 1000), 0)
         requests.checked(_valid(check), 0)
-        assert requests.take() is not None
+        assert requests.take(0) is not None
         taken += 1
 
     assert taken == 8 // 4 + 3
     assert requests.overrun() == [target]
+    assert requests.give_up(target, 0) == [
+        ReportPeer(ALICE, Fault.MISSING_PARENT),
+        Abandoned(target),
+    ]
 
 
 def _valid(check: object) -> QuorumChecked:
