@@ -6,6 +6,8 @@ happened; else it is flushed into the transaction below. A proposal is never flu
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from heapq import merge
+from operator import itemgetter
 
 from node.storage.store import Reader, Table, Writer
 
@@ -75,10 +77,15 @@ class Overlay:
         *,
         reverse: bool,
     ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what is below with the writes in between, and read no further than is asked for.
+
+        Whoever wants the newest node of a history has millions of others below it.
+        """
         written = self._written[table]
-        merged: dict[bytes, bytes | None] = dict(below)
-        merged.update((key, written[key]) for key in keys)
-        for key in sorted(merged, reverse=reverse):
-            value = merged[key]
-            if value is not None:
+        ours = ((key, written[key]) for key in (reversed(keys) if reverse else keys))
+        last = None
+        for key, value in merge(ours, below, key=itemgetter(0), reverse=reverse):
+            # Of two values of one key ours comes first.
+            if key != last and value is not None:
                 yield key, value
+            last = key

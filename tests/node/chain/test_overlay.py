@@ -1,11 +1,15 @@
 """An overlay reads like the store that it will be flushed into."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.chain.overlay import Overlay
 from node.storage.memory import MemoryStore
-from node.storage.store import Table
+from node.storage.store import Reader, Table
 from tests.build.chain import contents
 
 KEYS = st.binary(min_size=1, max_size=2)
@@ -44,3 +48,38 @@ def test_same_as_writing_at_once(
         overlay.flush(writer)
 
     assert contents(held_back) == contents(direct)
+
+
+@dataclass
+class Counted:
+    """Counts the items that are read through it."""
+
+    reader: Reader
+    items: int = 0
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return self.reader.get(table, key)
+
+    def scan(
+        self, table: Table, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for item in self.reader.scan(table, start, end, reverse=reverse):
+            self.items += 1
+            yield item
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_a_scan_reads_no_more_than_is_taken(*, reverse: bool) -> None:
+    """A rebranch looks for the newest node of a history that may hold millions."""
+    with MemoryStore().write() as writer:
+        for number in range(1000):
+            writer.put(Table.HISTORY, number.to_bytes(2, "big"), b"node")
+        counted = Counted(writer)
+        overlay = Overlay(counted)
+        for number in (0, 500, 999):
+            overlay.delete(Table.HISTORY, number.to_bytes(2, "big"))
+
+        key, _ = next(overlay.scan(Table.HISTORY, reverse=reverse))
+
+    assert key == (998 if reverse else 1).to_bytes(2, "big")
+    assert counted.items <= 3
