@@ -47,6 +47,10 @@ from protocols.types import PeerId
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
+SYNCED_LOOK_S: Final = 10.0
+"""Between two looks at a node that has no news."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeParts:
     """What one node is made from."""
@@ -142,6 +146,11 @@ class Node:
             nursery.start_soon(self._dialer.run)
             task_status.started()
 
+    async def wait_until_synced(self) -> None:
+        """Wait until the node follows the head and agrees with its peers on it."""
+        while not self.is_established:
+            await self._board.wait_after(self._board.sequence, SYNCED_LOOK_S)
+
     async def wait_for_shutdown(self) -> None:
         """Wait until somebody has asked for a stop."""
         await self._shutdown.wait()
@@ -184,6 +193,7 @@ class Node:
         """Return the node's state as plain JSON values."""
         return {
             **self._facts(),
+            **self._board.progress,
             "sequence": self._board.sequence,
             "memory_bytes": resident_bytes(),
             "bytes_in": sum(peer.bytes_in for peer in self.peers.values()),

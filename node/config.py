@@ -95,6 +95,12 @@ SETTINGS: Final = (
         help="Produce and vote with the keys. Only profiles that keep state can.",
     ),
     Setting(
+        key="exit_when_synced",
+        kind=Kind.BOOLEAN,
+        default=False,
+        help="Stop with exit code 0 once the node agrees on the head with its peers.",
+    ),
+    Setting(
         key="listen",
         kind=Kind.LIST,
         default=("/ip4/127.0.0.1/tcp/0",),
@@ -210,6 +216,7 @@ class NodeConfig:
     data_dir: Path
     keys: Path
     validator: bool
+    exit_when_synced: bool
     listen: tuple[str, ...]
     seeds: tuple[str, ...]
     min_peers: int
@@ -242,6 +249,7 @@ class NodeConfig:
             data_dir=Path(values["data_dir"]),
             keys=Path(values["keys"]),
             validator=values["validator"],
+            exit_when_synced=values["exit_when_synced"],
             listen=values["listen"],
             seeds=values["seeds"],
             min_peers=values["min_peers"],

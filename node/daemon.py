@@ -127,8 +127,8 @@ async def _run_until_told(node: Node, server: RpcServer, config: NodeConfig, rea
                 _record(node, server, config).save(config.data_dir)
                 _log_start(node, server, config)
                 ready()
-                exit_code = await _wait_for_end(node, signals)
-                log.info("node_stopping", reason=_reason(exit_code))
+                exit_code, reason = await _wait_for_end(node, signals, config)
+                log.info("node_stopping", reason=reason)
                 watch.start_soon(_force, signals, exit_code)
                 nursery.cancel_scope.cancel()
             watch.cancel_scope.cancel()
@@ -149,20 +149,31 @@ def _log_start(node: Node, server: RpcServer, config: NodeConfig) -> None:
     )
 
 
-async def _wait_for_end(node: Node, signals: AsyncIterator[int]) -> int:
-    """Return the exit code that the first reason to stop asks for."""
-    exit_code = 0
+async def _wait_for_end(
+    node: Node, signals: AsyncIterator[int], config: NodeConfig
+) -> tuple[int, str]:
+    """Return the exit code that the first reason to stop asks for, and the reason."""
+    end = 0, "shutdown call"
 
     async def wait_for_signal(scope: trio.CancelScope) -> None:
-        nonlocal exit_code
-        exit_code = 128 + await anext(signals)
+        nonlocal end
+        number = await anext(signals)
+        end = 128 + number, signal.Signals(number).name
+        scope.cancel()
+
+    async def wait_until_synced(scope: trio.CancelScope) -> None:
+        nonlocal end
+        await node.wait_until_synced()
+        end = 0, "synced"
         scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_signal, nursery.cancel_scope)
+        if config.exit_when_synced:
+            nursery.start_soon(wait_until_synced, nursery.cancel_scope)
         await node.wait_for_shutdown()
         nursery.cancel_scope.cancel()
-    return exit_code
+    return end
 
 
 async def _force(signals: AsyncIterator[int], exit_code: int) -> None:
@@ -192,7 +203,3 @@ def _record(node: Node, server: RpcServer, config: NodeConfig) -> ProcessRecord:
         profile=config.profile.value,
         version=VERSION,
     )
-
-
-def _reason(exit_code: int) -> str:
-    return "shutdown call" if exit_code == 0 else signal.Signals(exit_code - 128).name

@@ -8,6 +8,7 @@ import trio
 
 from node.chain.results import ChainEvent
 from node.services.lanes import take_waiting
+from node.services.progress import ProgressMeter
 
 log = structlog.get_logger("status")
 
@@ -41,15 +42,22 @@ class StatusBoard:
         self._read = read
         self._events = events
         self._interval_s = interval_s
-        self._facts = read()
+        self._progress: Facts = {"rate": None, "eta_s": None}
+        self._facts = read() | self._progress
         self._sequence = 1
         self._news = trio.Event()
         self._next_line = 0.0
+        self._meter = ProgressMeter()
 
     @property
     def sequence(self) -> int:
         """Number of the present state, from 1 upwards."""
         return self._sequence
+
+    @property
+    def progress(self) -> Facts:
+        """How fast the node comes nearer to its target, as of the last look."""
+        return self._progress
 
     async def wait_after(self, sequence: int, timeout_s: float) -> None:
         """Wait until the state has another number than this, or the time is up. Cancel-safe."""
@@ -69,15 +77,31 @@ class StatusBoard:
 
     def _look(self) -> None:
         before, self._facts = self._facts, self._read()
+        now = trio.current_time()
+        self._progress = self._measure(now)
+        self._facts |= self._progress
         if before != self._facts:
             self._sequence += 1
             self._news.set()
             self._news = trio.Event()
-        now = trio.current_time()
         if now >= self._next_line or before["phase"] != self._facts["phase"]:
-            log.info("status", **{name: self._facts[name] for name in _LINE})
+            line = {name: self._facts[name] for name in _LINE}
+            if self._facts.get("target") is not None:
+                line |= {name: self._facts[name] for name in _SYNC_LINE}
+            log.info("status", **line)
             self._next_line = now + self._interval_s
+
+    def _measure(self, now: float) -> Facts:
+        facts = self._facts
+        progress = self._meter.look(
+            now, phase=facts["phase"], height=facts["height"], target=facts.get("target")
+        )
+        eta = None if progress.eta_s is None else list(progress.eta_s)
+        return {"rate": progress.rate, "eta_s": eta}
 
 
 _LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")
 """What a person wants to see every ten seconds."""
+
+_SYNC_LINE: Final = ("target", "rate", "eta_s")
+"""The same while the node is on its way."""

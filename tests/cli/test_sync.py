@@ -1,0 +1,60 @@
+"""What `headway sync` shows."""
+
+from typing import Any
+
+import pytest
+
+from cli.sync import eta_text, sync_line
+from tests.cli.running import invoke
+
+STATUS: dict[str, Any] = {
+    "phase": "macro_sync",
+    "height": 250,
+    "target": 1000,
+    "behind": 750,
+    "consensus": False,
+    "rate": 125.5,
+    "eta_s": [6, 130],
+}
+
+
+def test_on_the_way_there_is_a_bar() -> None:
+    assert sync_line(STATUS) == (
+        "macro_sync  [#######.......................]  25%  250/1000  125.5 blocks/s"
+        "  6 s to 2 min left"
+    )
+
+
+def test_a_target_that_has_been_passed_is_full() -> None:
+    line = sync_line({**STATUS, "height": 1003, "rate": None, "eta_s": None})
+    assert line == "macro_sync  [##############################] 100%  1003/1000"
+
+
+def test_live_there_is_none() -> None:
+    live = {**STATUS, "phase": "live", "target": None, "rate": None, "eta_s": None}
+    assert sync_line(live) == "live  at 250  750 behind  no consensus"
+    assert sync_line({**live, "behind": 0, "consensus": True}).endswith("0 behind  in consensus")
+
+
+@pytest.mark.parametrize(
+    ("eta_s", "text"),
+    [
+        (None, None),
+        ([0, 0], "0 s left"),
+        ([119, 120], "119 s to 2 min left"),
+        ([7199, 7200], "120 min to 2 h left"),
+        ([200_000, 604_800], "2 days to 7 days left"),
+    ],
+)
+def test_times_are_in_the_unit_that_fits(eta_s: list[int] | None, text: str | None) -> None:
+    assert eta_text(eta_s) == text
+
+
+def test_what_has_no_end_is_no_json_array() -> None:
+    done = invoke("sync", "--watch", "-o", "json", "--rpc", "127.0.0.1:1")
+    assert done.exit_code == 2
+    assert done.stderr.endswith("use -o ndjson\n")
+
+
+def test_a_node_that_is_not_there() -> None:
+    assert invoke("sync", "--rpc", "127.0.0.1:1").exit_code == 6
