@@ -31,7 +31,7 @@ from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.settings import ChainSettings
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
-from node.errors import DataFolderError
+from node.errors import DataFolderError, StorageError
 from node.storage.store import Reader, Store, Table, Writer
 from protocols.types import BLS_SIGNATURE_BYTES, ED25519_SIGNATURE_BYTES, Hash32
 
@@ -233,15 +233,23 @@ class Chain(ChainReader):
 
     @contextmanager
     def _state_after_head(self) -> Iterator[tuple[Reader, ChainHead]]:
-        """Open a snapshot of the state and the head that it belongs to."""
+        """Open a snapshot of the state and the head that it belongs to.
+
+        Raises:
+            StorageError: A push has failed after its commit: which head the disk has is not known.
+        """
         assert self.keeps_state
+        head = self._head
         while True:
-            head = self._head
             with self._store.read() as reader:
-                # A push in another thread commits first and replaces the head a moment later.
                 if reader.get(Table.META, _HEAD_KEY) == head.header.hash:
                     yield reader, head
                     return
+            # A push in another thread has committed. It replaces the head when the disk has it all.
+            with self._pushing:
+                before, head = head, self._head
+            if head is before:
+                raise StorageError("the store is ahead of the chain")
 
     def _note_head(self, writer: Writer, head: ChainHead) -> None:
         if head is not self._head:

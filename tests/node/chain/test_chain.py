@@ -1,14 +1,16 @@
 """Opening, reading and proposing."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Event, Thread
 
 import pytest
 
-from node.blocks.header import MacroHeader
+from node.blocks.header import MacroHeader, MicroHeader
 from node.chain.results import BlockError, Pushed
 from node.crypto.seeds import next_seed
-from node.errors import DataFolderError
+from node.errors import DataFolderError, StorageError
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
 from tests.build.blocks import digest, transaction
@@ -193,6 +195,63 @@ def test_only_macro_blocks_wait_for_the_disk() -> None:
     for blocks in (builder.blocks[:2], builder.blocks[2:3], builder.blocks[3:]):
         chain.push(blocks)
     assert store.durable == [True, False, False, True]
+
+
+@dataclass
+class AfterCommit(MemoryStore):
+    """Does something when a commit is done that whoever commits does not know of yet."""
+
+    action: Callable[[], object] = lambda: None
+    was_read: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        with super().read() as reader:
+            self.was_read.set()
+            yield reader
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Writer]:
+        with super().write(durable=durable) as writer:
+            yield writer
+        self.action()
+
+
+def test_a_proposal_beside_a_commit_stands_above_what_was_committed() -> None:
+    builder, store = ChainBuilder(), AfterCommit()
+    block = builder.micro()
+    chain = open_chain(builder.genesis, store=store)
+    made: list[MicroHeader] = []
+    proposing = Thread(target=lambda: made.append(chain.propose_micro(bytes(80), 0)[0]))
+
+    def propose() -> None:
+        store.was_read.clear()
+        proposing.start()
+        store.was_read.wait()
+
+    store.action = propose
+    chain.push((block,))
+    proposing.join()
+
+    assert [header.parent_hash for header in made] == [block.hash]
+
+
+def test_no_proposal_after_a_commit_that_nobody_can_rely_on() -> None:
+    builder, store = ChainBuilder(), AfterCommit()
+    chain = open_chain(builder.genesis, store=store)
+
+    def fail() -> None:
+        raise StorageError("the disk refused")
+
+    store.action = fail
+    with pytest.raises(StorageError, match="refused"):
+        chain.push((builder.micro(),))
+
+    with pytest.raises(StorageError, match="ahead"):
+        chain.propose_micro(bytes(80), 0)
 
 
 def test_state_follows_the_transactions() -> None:
