@@ -21,16 +21,16 @@ from node.chain.history_tree import (
     inner_hash,
     leaf_hash,
     leaf_position,
-    load_nodes,
+    node_key,
 )
-from node.storage.store import Reader
+from node.storage.store import Reader, Table
 from protocols.types import Hash32
 
 
 def load_proof(
     reader: Reader, epoch: int, indices: Sequence[int], leaf_count: int
-) -> tuple[Hash32, ...]:
-    """Make the proof for some leaves of an epoch's stored tree.
+) -> tuple[Hash32, ...] | None:
+    """Make the proof for some leaves of an epoch's stored tree, or None if it lacks a node.
 
     Args:
         reader: Holds the tree.
@@ -38,8 +38,13 @@ def load_proof(
         indices: Of the leaves: ascending, below the leaf count, at least one.
         leaf_count: Size of the tree that is proven against, at most the stored one's.
     """
-    positions = [_position(height, index) for height, index in _missing(indices, leaf_count)]
-    return load_nodes(reader, epoch, positions)
+    proof = []
+    for height, index in _missing(indices, leaf_count):
+        node = reader.get(Table.HISTORY, node_key(epoch, _position(height, index)))
+        if node is None:
+            return None
+        proof.append(Hash32(node))
+    return tuple(proof)
 
 
 def verify_range(

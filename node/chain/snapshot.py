@@ -1,9 +1,14 @@
 """The chain as one snapshot of the store shows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.blocks.header import Header
 from node.chain.block_store import load_block, load_block_bytes, main_hash_at
+from node.chain.history_lengths import load_history_length
+from node.chain.history_proof import load_proof
+from node.chain.history_reading import load_transactions
+from node.policy import Policy
 from node.storage.store import Reader
 from protocols.types import Hash32, Height
 
@@ -31,3 +36,19 @@ class StoredChain:
     def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
         """Return a stored block as `ChainView.block_bytes` does."""
         return load_block_bytes(self.reader, block, with_body=with_body)
+
+    def history_length(self, macro: Height) -> int | None:
+        """Return how many transactions an epoch has up to a macro block, or None if not kept."""
+        return load_history_length(self.reader, macro)
+
+    def transactions(
+        self, policy: Policy, macro: Height, first: int, end: int
+    ) -> tuple[bytes, ...] | None:
+        """Return transactions of an epoch by leaf index, as `load_transactions` does."""
+        return load_transactions(self.reader, policy, macro, first, end)
+
+    def history_proof(
+        self, epoch: int, indices: Sequence[int], leaf_count: int
+    ) -> tuple[Hash32, ...] | None:
+        """Return the proof for leaves of an epoch, as `load_proof` does."""
+        return load_proof(self.reader, epoch, indices, leaf_count)

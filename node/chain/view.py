@@ -5,6 +5,7 @@ values when a push has committed, each lookup reads a store snapshot of its own.
 several that belong together opens one for all of them.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -32,6 +33,35 @@ class ChainSnapshot(Protocol):
 
     def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
         """Return a stored block as `ChainView.block_bytes` does."""
+        ...
+
+    def history_length(self, macro: Height) -> int | None:
+        """Return how many transactions an epoch has up to a macro block, or None if not kept."""
+        ...
+
+    def transactions(
+        self, policy: Policy, macro: Height, first: int, end: int
+    ) -> tuple[bytes, ...] | None:
+        """Return encoded transactions of an epoch, or None if not all of them are stored.
+
+        Args:
+            policy: Of the network.
+            macro: Height of a macro block of the epoch, or of the one at its end.
+            first: Leaf index of the first transaction.
+            end: Leaf index after the last: above `first`, at most the history length at `macro`.
+        """
+        ...
+
+    def history_proof(
+        self, epoch: int, indices: Sequence[int], leaf_count: int
+    ) -> tuple[Hash32, ...] | None:
+        """Return the proof for leaves of an epoch, or None if not all of its nodes are stored.
+
+        Args:
+            epoch: Of the leaves.
+            indices: Ascending, below the leaf count, at least one.
+            leaf_count: History length at the macro block that is proven against.
+        """
         ...
 
 

@@ -66,6 +66,7 @@ class Answer:
 def answer(leaf_count: int, indices: Sequence[int]) -> Answer:
     with tree().read() as reader:
         proof = load_proof(reader, 1, indices, leaf_count)
+    assert proof is not None
     return Answer(leaf_count, tuple(indices), proof)
 
 

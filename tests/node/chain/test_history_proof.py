@@ -3,9 +3,9 @@
 import pytest
 
 from node.chain.history_proof import load_proof, verify_leaves, verify_range
-from node.chain.history_tree import NO_PEAKS, append, extend, load_nodes
+from node.chain.history_tree import NO_PEAKS, append, extend, load_nodes, node_key
 from node.storage.memory import MemoryStore
-from node.storage.store import Store
+from node.storage.store import Store, Table
 from protocols.messages.history_chunk import MAX_PROOF_HASHES
 from protocols.types import Hash32
 
@@ -59,8 +59,17 @@ def test_every_range_of_every_tree_is_proven_from_the_nodes_of_the_largest() -> 
             for first in range(leaf_count):
                 for end in range(first + 1, leaf_count + 1):
                     proof = load_proof(reader, EPOCH, range(first, end), leaf_count)
+                    assert proof is not None
                     found = verify_range(leaves(20)[first:end], first, leaf_count, proof)
                     assert found == root_of(leaf_count)
+
+
+def test_no_proof_from_a_tree_that_lacks_a_node() -> None:
+    store = filled(7)
+    with store.write() as writer:
+        writer.delete(Table.HISTORY, node_key(EPOCH, 0))
+        assert load_proof(writer, EPOCH, [1], 7) is None
+        assert load_proof(writer, EPOCH, [0, 1], 7) is not None
 
 
 @pytest.mark.parametrize(

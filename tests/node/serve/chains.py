@@ -1,12 +1,14 @@
 """A chain with a fork for the serve tests, and a view of it that can be tampered with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import Self
 
 from node.blocks.block import Block
+from node.blocks.body import MicroBody
 from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
 from node.chain.chain import Chain
@@ -14,7 +16,7 @@ from node.chain.results import Pushed
 from node.policy import Policy
 from protocols.types import Hash32, Height
 from tests.build.blocks import transaction
-from tests.build.chain import ChainBuilder, push_one
+from tests.build.chain import ChainBuilder, light_chain, push_one
 from tests.build.keys import genesis
 
 POLICY = Policy(batch_length=5, batches_per_epoch=2, slots=4, validity_window_batches=4)
@@ -62,6 +64,62 @@ def forked() -> Forked:
     return Forked(builder.chain, start, tuple(builder.blocks), tuple(fork.blocks[11:]))
 
 
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Two epochs and a batch with transactions in some blocks, all on one branch.
+
+    Macro blocks at 4, 8, 12 (election), ..., 24 (election), 28; the head is 30.
+    """
+
+    builder: ChainBuilder
+
+    @property
+    def chain(self) -> Chain:
+        """The chain that has all blocks."""
+        return self.builder.chain
+
+    def at(self, height: Height) -> Hash32:
+        """Return the hash of a block."""
+        return self.builder.block_at(height).hash if height else self.builder.genesis.hash
+
+    def transactions(self, epoch: int) -> list[bytes]:
+        """Return the transactions of an epoch, encoded, in order."""
+        policy, blocks = self.chain.policy, self.builder.blocks
+        bodies = (block.body for block in blocks if policy.epoch_at(block.number) == epoch)
+        return [
+            each.encode()
+            for body in bodies
+            if isinstance(body, MicroBody)
+            for each in body.transactions
+        ]
+
+    def light(self) -> Chain:
+        """Return a chain of the same blocks that keeps neither bodies nor state."""
+        chain = light_chain(self.builder.genesis)
+        self.builder.push_all(chain)
+        return chain
+
+
+COUNTS = {1: 2, 5: 1, 6: 3, 11: 1, 13: 5, 15: 4, 18: 7, 22: 1, 25: 2, 29: 6}
+"""Transactions by height: 7 leaves in the first epoch, 17 in the second, 8 in the third so far."""
+
+
+@cache
+def epochs() -> Epochs:
+    """Build the chain once: nothing in these tests changes it."""
+    builder, nonces = ChainBuilder(), count(1)
+    for height in range(1, 31):
+        some = [
+            transaction(nonce=next(nonces), sender=index % 3, validity_start=max(height - 4, 0))
+            for index in range(COUNTS.get(height, 0))
+        ]
+        if height in {2, 17}:
+            builder.skip()
+        else:
+            builder.extend(1, [some])
+    return Epochs(builder)
+
+
 @dataclass(slots=True)
 class TamperedView:
     """A `ChainView` that shows a chain with some answers changed."""
@@ -72,6 +130,8 @@ class TamperedView:
     """Blocks whose bodies have been pruned."""
     missing: frozenset[Hash32] = frozenset()
     """Blocks that are not stored."""
+    without_length: frozenset[Height] = frozenset()
+    """Macro blocks whose history lengths have been pruned."""
 
     @property
     def policy(self) -> Policy:
@@ -124,6 +184,22 @@ class TamperedView:
 
     def hash_at(self, height: Height) -> Hash32 | None:
         return self.chain.hash_at(height)
+
+    def history_length(self, macro: Height) -> int | None:
+        with self.chain.snapshot() as snapshot:
+            return None if macro in self.without_length else snapshot.history_length(macro)
+
+    def transactions(
+        self, policy: Policy, macro: Height, first: int, end: int
+    ) -> tuple[bytes, ...] | None:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.transactions(policy, macro, first, end)
+
+    def history_proof(
+        self, epoch: int, indices: Sequence[int], leaf_count: int
+    ) -> tuple[Hash32, ...] | None:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.history_proof(epoch, indices, leaf_count)
 
     @contextmanager
     def snapshot(self) -> Iterator[Self]:
