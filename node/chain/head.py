@@ -24,19 +24,14 @@ from protocols.types import Hash32, Height
 class ChainHead:
     """The newest blocks of the main chain."""
 
-    block: Block
-    """The head, without its body."""
+    header: Header
+    """Of the head."""
     branch: tuple[Hash32, ...]
     """Hashes from the macro head up to the head, both included."""
     macro: MacroHeader
     election: MacroHeader
     validators: Validators
     """Those that the newest election block has elected."""
-
-    @property
-    def header(self) -> Header:
-        """Header of the head."""
-        return self.block.header
 
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the main chain's hash at a height of the current batch or its macro head."""
@@ -58,7 +53,7 @@ class ChainHead:
         if validators is not None:
             election = macro
         return type(self)(
-            block=block.without_body(),
+            header=header,
             branch=branch,
             macro=macro,
             election=election,
@@ -80,7 +75,7 @@ def load_head(reader: Reader, head_hash: Hash32, policy: Policy) -> ChainHead:
         raise DataFolderError(f"stored block {election.number} is no election block")
     heights = range(macro_number, block.number + 1)
     return ChainHead(
-        block=block,
+        header=block.header,
         branch=tuple(_main_hash(reader, height) for height in heights),
         macro=macro,
         election=election,
