@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "keys": ("cli.keys:keys", "Make keys and show what they are known by."),
     "config": ("cli.config:config", "Show and check settings."),
     "net": ("cli.net:net", "Start, watch and break local networks of real daemons."),
+    "chain": ("cli.chain:chain", "Make chains to synchronise."),
     "completion": ("cli.completion:completion", "Print the completion script of a shell."),
 }
 """Name -> where it is, and the line of `headway --help`."""

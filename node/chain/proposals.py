@@ -87,13 +87,24 @@ def micro_content(
     chosen = choose_transactions(reader, transactions, parent, rules, room_bytes=room_bytes)
     body = MicroBody(tuple(equivocation_proofs), chosen)
     executed = _executed(execute(reader, body, parent, rules))
-    header = MicroHeader(
+    return micro_header(parent, body, executed, seed, timestamp, extra_data), body
+
+
+def micro_header(
+    parent: Header,
+    body: MicroBody,
+    executed: Executed,
+    seed: bytes,
+    timestamp: int,
+    extra_data: bytes = b"",
+) -> MicroHeader:
+    """Make the header over a body that has been executed above its parent."""
+    return MicroHeader(
         **_common(parent, body, executed),
         seed=seed,
         timestamp=max(timestamp, parent.timestamp),
         extra_data=extra_data,
     )
-    return header, body
 
 
 def skip_content(parent: Header, rules: BatchRules) -> tuple[MicroHeader, MicroBody]:
