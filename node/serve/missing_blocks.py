@@ -106,7 +106,7 @@ def _collect(
         if block is None:
             # An answer with a gap, or that ends before it, is none of those that may be given.
             is_stored = block_hash is not None and chain.header(block_hash) is not None
-            status = ResponseStatus.BODIES_NOT_STORED if is_stored else ResponseStatus.NOT_FOUND
+            status = ResponseStatus.PRUNED if is_stored else ResponseStatus.NOT_FOUND
             return Refusal(status)
         left_bytes -= len(block) + _BLOCK_OVERHEAD_BYTES
         if left_bytes < 0:

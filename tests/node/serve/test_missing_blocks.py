@@ -200,7 +200,7 @@ def test_a_body_that_is_no_longer_kept_is_named(direction: Direction, height: in
     view = TamperedView(known.chain, without_body=frozenset({known.at(height)}))
     request = ask(known.at(8), known.at(5), direction=direction, with_body=True)
 
-    assert serve_missing_blocks(request, view) == refused(ResponseStatus.BODIES_NOT_STORED)
+    assert serve_missing_blocks(request, view) == refused(ResponseStatus.PRUNED)
 
 
 @pytest.mark.parametrize("with_body", [True, False])
