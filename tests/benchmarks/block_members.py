@@ -1,4 +1,8 @@
-"""Members of a gossip plan that send real blocks: all of a full node but its validator and API."""
+"""Members of a gossip plan whose messages are real blocks.
+
+block_members      all of a full node but its validator and API
+executing_members  the same blocks, decoded, verified, executed and stored without any network
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,33 +27,90 @@ from node.services.sync import SyncService
 from node.storage.disk import DiskStore
 from protocols.limits import PROTOCOL_VERSION
 from protocols.messages.handshake import Hello
-from tests.benchmarks.chains import build_blocks
 from tests.benchmarks.gossip_members import address_of
-from tests.benchmarks.gossip_plan import Member, OpenMember, Plan, Record
+from tests.benchmarks.gossip_plan import Member, OpenMember, Plan, Record, sleep_until
 
 LOOK_S = 0.001
 
 
-def block_members(transactions: Sequence[int]) -> OpenMember:
-    """Return members that send one block after the other.
-
-    Args:
-        transactions: How many the first, second, ... block has.
-    """
-    genesis, blocks = build_blocks(transactions)
+def block_members(genesis: Genesis, blocks: Sequence[Block]) -> OpenMember:
+    """Return members that send one block after the other to their peers."""
 
     @asynccontextmanager
     async def open_member(plan: Plan, place: int, record: Record) -> AsyncIterator[Member]:
         configure_logging(level="info", format_="text")
-        store = DiskStore(plan.folder / f"store-{place}")
-        member = _BlockMember(plan, place, record, genesis, store, blocks)
-        async with trio.open_nursery() as nursery:
+        async with _opened(plan, place, genesis) as (chain, keys), trio.open_nursery() as nursery:
+            member = _BlockMember(plan, place, record, chain, keys, blocks)
             await member.start(nursery)
             yield member
             nursery.cancel_scope.cancel()
-        store.close()
 
     return open_member
+
+
+def executing_members(genesis: Genesis, blocks: Sequence[Block]) -> OpenMember:
+    """Return members without network: each has every block's bytes the moment they are sent."""
+    payloads = [block.encode() for block in blocks]
+
+    @asynccontextmanager
+    async def open_member(plan: Plan, place: int, record: Record) -> AsyncIterator[Member]:
+        async with _opened(plan, place, genesis) as (chain, _), trio.open_nursery() as nursery:
+            yield _ExecutingMember(
+                plan, record, ChainWriter(chain, in_thread=True), payloads, nursery
+            )
+            nursery.cancel_scope.cancel()
+
+    return open_member
+
+
+@asynccontextmanager
+async def _opened(
+    plan: Plan, place: int, genesis: Genesis
+) -> AsyncIterator[tuple[Chain, KeyCache]]:
+    """Open a full chain on disk, and the cache of keys that it verifies with."""
+    store = DiskStore(plan.folder / f"store-{place}")
+    keys = KeyCache()
+    yield (
+        Chain.open(
+            store, genesis, keeps_bodies=True, keeps_state=True, clock=SystemClock(), key_cache=keys
+        ),
+        keys,
+    )
+    store.close()
+
+
+class _ExecutingMember:
+    """Pushes every block when it is due; it has arrived once the chain has it as its head."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        record: Record,
+        writer: ChainWriter,
+        payloads: Sequence[bytes],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._plan, self._record, self._writer = plan, record, writer
+        self._payloads = payloads
+        self._nursery = nursery
+
+    async def dial(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._nursery.start_soon(self._push_all)
+
+    async def send(self, number: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._record.note_sending(number, self._due(number))
+
+    async def _push_all(self) -> None:
+        for number, payload in enumerate(self._payloads):
+            await sleep_until(self._due(number))
+            (result,) = await self._writer.push([Block.decode(payload)])
+            assert isinstance(result, Pushed), result
+            self._record.note_arrival(number)
+
+    def _due(self, number: int) -> float:
+        return self._record.begin + self._plan.sendings[number].at_s
 
 
 class _BlockMember:
@@ -60,20 +121,17 @@ class _BlockMember:
         plan: Plan,
         place: int,
         record: Record,
-        genesis: Genesis,
-        store: DiskStore,
+        chain: Chain,
+        keys: KeyCache,
         blocks: Sequence[Block],
     ) -> None:
         self._plan, self._place, self._record, self._blocks = plan, place, record, blocks
         self._numbers = {block.hash: number for number, block in enumerate(blocks)}
-        keys, clock = KeyCache(), SystemClock()
-        self._chain = Chain.open(
-            store, genesis, keeps_bodies=True, keeps_state=True, clock=clock, key_cache=keys
-        )
+        self._chain, clock = chain, SystemClock()
         self._network = Libp2pNetwork(
             _keys(place).peer.seed,
             listen=[f"/ip4/127.0.0.1/tcp/{plan.ports[place]}"],
-            genesis=genesis.hash,
+            genesis=chain.genesis,
             hello=self._hello,
             clock=clock,
         )
@@ -84,7 +142,7 @@ class _BlockMember:
             self._network,
             self._chain,
             self._writer,
-            SyncConfig().queue_config(genesis.policy, include_body=True),
+            SyncConfig().queue_config(chain.policy, include_body=True),
             min_peers=1,
             clock=clock,
             keys=keys,

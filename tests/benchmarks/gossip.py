@@ -5,6 +5,10 @@
                       header and body are two messages, verified and executed at every hop
 
 Both are divided by stock gossipsub with the same processes, links, senders and payloads.
+
+What no network can save is taking the block in, and 16 processes do so on the cores of one
+machine. So blocks have a second ratio: to stock gossipsub plus as many processes that take in the
+same blocks at the same moments without any network. What it is above 1 is ours to explain.
 """
 
 import os
@@ -13,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.benchmarks.block_members import block_members
+from tests.benchmarks.block_members import block_members, executing_members
 from tests.benchmarks.chains import build_blocks
 from tests.benchmarks.gossip_members import bare_gossipsub, our_network
 from tests.benchmarks.gossip_plan import OpenMember, Plan, Record, carry_out, latencies
@@ -39,6 +43,11 @@ class _Outcome:
     cpu_ms: float
     """Processor time of one node for one message."""
 
+    @property
+    def medians(self) -> list[float]:
+        """Seconds, one for each run."""
+        return [statistics.median(seconds) for seconds in self.seconds]
+
     def share(self, of: float) -> float:
         return percentile([each for run in self.seconds for each in run], of) * 1000
 
@@ -46,20 +55,23 @@ class _Outcome:
 def gossip_16(quick: bool) -> list[Figure]:
     """Publish 1 KB and 100 KB to 16 nodes; divide by bare gossipsub."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
+    genesis, blocks = build_blocks(_transactions(rounds))
     kinds: dict[str, OpenMember] = {
         "bare": bare_gossipsub,
+        "executing": executing_members(genesis, blocks),
         "gossip_16": our_network,
-        "gossip_16_blocks": block_members(_transactions(rounds)),
+        "gossip_16_blocks": block_members(genesis, blocks),
     }
     runs: dict[str, list[tuple[Plan, list[Record]]]] = {kind: [] for kind in kinds}
     for _ in range(1 if quick else RUNS):
         for kind, open_member in kinds.items():
             runs[kind].append(carry_out(NODES, rounds, open_member))
-    return [
-        _figure(kind, size, _outcome(runs[kind], size), _outcome(runs["bare"], size))
-        for kind in ("gossip_16", "gossip_16_blocks")
-        for size in (SMALL, LARGE)
-    ]
+    figures = []
+    for size in (SMALL, LARGE):
+        bare, executing, ours, of_blocks = (_outcome(runs[kind], size) for kind in kinds)
+        figures.append(_figure("gossip_16", size, ours, bare))
+        figures.append(_block_figure(size, of_blocks, bare, executing))
+    return figures
 
 
 def _transactions(rounds: Sequence[tuple[int, int, float]]) -> list[int]:
@@ -85,18 +97,14 @@ def _outcome(runs: Sequence[tuple[Plan, list[Record]]], size: int) -> _Outcome:
 
 
 def _figure(kind: str, size: int, ours: _Outcome, bare: _Outcome) -> Figure:
-    ratios = [
-        statistics.median(mine) / statistics.median(theirs)
-        for mine, theirs in zip(ours.seconds, bare.seconds, strict=True)
-    ]
-    p50, bare_p50 = ours.share(0.5), bare.share(0.5)
+    ratios = [mine / theirs for mine, theirs in zip(ours.medians, bare.medians, strict=True)]
     return Figure(
         name=kind,
-        value=p50,
+        value=ours.share(0.5),
         unit="ms p50",
-        limit=bare_p50,
+        limit=bare.share(0.5),
         ratio=statistics.median(ratios),
-        aim="ratio at most 1.3" if kind == "gossip_16" else "report: it verifies at every hop",
+        aim="ratio at most 1.3",
         details={
             "payload_bytes": size,
             "p99_ms": round(ours.share(0.99), 1),
@@ -112,3 +120,19 @@ def _figure(kind: str, size: int, ours: _Outcome, bare: _Outcome) -> Figure:
             "nodes": NODES,
         },
     )
+
+
+def _block_figure(size: int, ours: _Outcome, bare: _Outcome, executing: _Outcome) -> Figure:
+    """Add how far the figure is from stock gossipsub and taking the blocks in."""
+    figure = _figure("gossip_16_blocks", size, ours, bare)
+    ratios = [
+        mine / (theirs + work)
+        for mine, theirs, work in zip(ours.medians, bare.medians, executing.medians, strict=True)
+    ]
+    figure.details.update(
+        executing_p50_ms=round(executing.share(0.5), 1),
+        executing_cpu_ms_per_block_and_node=round(executing.cpu_ms, 1),
+        ratio_to_bare_and_executing=round(statistics.median(ratios), 2),
+        ratio_to_bare_and_executing_range=[round(min(ratios), 2), round(max(ratios), 2)],
+    )
+    return figure

@@ -76,9 +76,9 @@ class Record:
     begin: float = 0.0
     """When the first message was due."""
 
-    def note_sending(self, number: int) -> None:
-        """Keep the time of a publication."""
-        self.sent[number] = time.monotonic()
+    def note_sending(self, number: int, at: float | None = None) -> None:
+        """Keep the time of a publication: now, unless the moment is given."""
+        self.sent[number] = time.monotonic() if at is None else at
 
     def note_arrival(self, number: int) -> None:
         """Keep the time of a first arrival."""
@@ -202,12 +202,12 @@ async def _take_part(
         nursery.start_soon(_note_cpu, plan, record)
         if plan.ticks:
             nursery.start_soon(_tick, record)
-        await _sleep_until(record.begin)
+        await sleep_until(record.begin)
         for number, sending in enumerate(plan.sendings):
             if sending.sender == place:
-                await _sleep_until(record.begin + sending.at_s)
+                await sleep_until(record.begin + sending.at_s)
                 await member.send(number)
-        await _sleep_until(record.begin + plan.seconds)
+        await sleep_until(record.begin + plan.seconds)
         nursery.cancel_scope.cancel()
 
 
@@ -225,9 +225,9 @@ async def _note_cpu(plan: Plan, record: Record) -> None:
 
 async def _cpu_until(moment: float, seconds: float) -> float:
     """Return the processor time that this process takes in the seconds before a moment."""
-    await _sleep_until(moment - seconds)
+    await sleep_until(moment - seconds)
     before = time.process_time()
-    await _sleep_until(moment)
+    await sleep_until(moment)
     return time.process_time() - before
 
 
@@ -236,7 +236,7 @@ async def _tick(record: Record) -> None:
     while True:
         # From the last wake-up on, so that one long stall counts as one.
         due = max(due, time.monotonic()) + TICK_S
-        await _sleep_until(due)
+        await sleep_until(due)
         record.ticks.append((due, time.monotonic() - due))
 
 
@@ -246,7 +246,8 @@ async def _begin(path: Path) -> float:
     return float(path.read_text())  # noqa: ASYNC240 - a file of one line.
 
 
-async def _sleep_until(moment: float) -> None:
+async def sleep_until(moment: float) -> None:
+    """Wait for a moment of the monotonic clock."""
     await trio.sleep(max(moment - time.monotonic(), 0))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.benchmarks.block_members import block_members
+from tests.benchmarks.chains import build_blocks
 from tests.benchmarks.gossip_plan import SETTLE_S, Record, carry_out
 from tests.benchmarks.measure import Figure, percentile
 
@@ -18,7 +19,7 @@ RECEIVER: Final = 1
 def loop_stall(quick: bool) -> list[Figure]:
     """Tick every 5 ms beside blocks of 100 transactions; divide by the same without blocks."""
     blocks = QUICK_BLOCKS if quick else BLOCKS
-    members = block_members([TRANSACTIONS] * blocks)
+    members = block_members(*build_blocks([TRANSACTIONS] * blocks))
     rounds = ((blocks, TRANSACTIONS, GAP_S),)
     _, records = carry_out(2, rounds, members, senders=1, ticks=True)
     record = records[RECEIVER]
