@@ -29,7 +29,7 @@ class ResponseStatus(IntEnum):
     NOT_FOUND = 4
     """The block is not stored."""
     BODIES_NOT_STORED = 5
-    """A body was asked for and the node keeps none, or no longer keeps this one."""
+    """A body was asked for, and the node keeps none."""
     TARGET_NOT_FOUND = 6
     """The target is not stored."""
     TARGET_NOT_ON_MAIN_CHAIN = 7
@@ -46,7 +46,7 @@ class ResponseStatus(IntEnum):
     OUT_OF_RANGE = 12
     """Nothing is there: a leaf behind the last one, a height above the head."""
     HISTORY_NOT_STORED = 13
-    """Transactions were asked for, and the node keeps no history."""
+    """Something of the history of transactions was asked for, and the node keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,5 +14,5 @@ def serve_block(request: BlockRequest, chain: ChainView) -> BlockResponse | Refu
         return BlockResponse(block=block)
     if chain.contains(request.hash):
         # Bodies older than what this profile keeps are gone while their headers stay.
-        return Refusal(ResponseStatus.BODIES_NOT_STORED)
+        return Refusal(ResponseStatus.PRUNED)
     return Refusal(ResponseStatus.NOT_FOUND)

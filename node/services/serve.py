@@ -13,13 +13,19 @@ import trio
 from node.chain.view import ChainView
 from node.errors import Fault
 from node.net.network import Handler, Network
+from node.serve.batch_set import serve_batch_set
 from node.serve.block import serve_block
 from node.serve.head import serve_head
+from node.serve.history_chunk import serve_history_chunk
+from node.serve.macro_chain import serve_macro_chain
 from node.serve.missing_blocks import serve_missing_blocks
 from protocols.errors import WireError
 from protocols.ids import RequestProtocol
+from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
 from protocols.messages.head import HeadRequest
+from protocols.messages.history_chunk import HistoryChunkRequest
+from protocols.messages.macro_chain import MacroChainRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.rate_limit import RateLimit, RateLimiter
 from protocols.status import Refusal, ResponseStatus
@@ -43,14 +49,14 @@ class _Encodable(Protocol):
     def encode(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Route(Generic[RequestT]):
     """One request protocol: how it is read and who answers it."""
 
     protocol: RequestProtocol
     decode: Callable[[bytes], RequestT]
     serve: Callable[[RequestT, ChainView], _Encodable]
-    is_large: bool
+    is_large: bool = True
     """The answer may take long to build: it is built in a worker thread."""
 
 
@@ -78,29 +84,17 @@ class ServeService:
 
     def register(self) -> None:
         """Put the handlers on the network. Once, before the network runs."""
+        self._add(_Route(RequestProtocol.HEAD, HeadRequest.decode, serve_head, is_large=False))
+        self._add(_Route(RequestProtocol.BLOCK, BlockRequest.decode, serve_block))
         self._add(
             _Route(
-                protocol=RequestProtocol.HEAD,
-                decode=HeadRequest.decode,
-                serve=serve_head,
-                is_large=False,
+                RequestProtocol.MISSING_BLOCKS, MissingBlocksRequest.decode, serve_missing_blocks
             )
         )
+        self._add(_Route(RequestProtocol.MACRO_CHAIN, MacroChainRequest.decode, serve_macro_chain))
+        self._add(_Route(RequestProtocol.BATCH_SET, BatchSetRequest.decode, serve_batch_set))
         self._add(
-            _Route(
-                protocol=RequestProtocol.BLOCK,
-                decode=BlockRequest.decode,
-                serve=serve_block,
-                is_large=True,
-            )
-        )
-        self._add(
-            _Route(
-                protocol=RequestProtocol.MISSING_BLOCKS,
-                decode=MissingBlocksRequest.decode,
-                serve=serve_missing_blocks,
-                is_large=True,
-            )
+            _Route(RequestProtocol.HISTORY_CHUNK, HistoryChunkRequest.decode, serve_history_chunk)
         )
 
     def _add(self, route: _Route[RequestT]) -> None:

@@ -13,9 +13,22 @@ from protocols.codec import Value, pack
 from protocols.errors import WireError
 from protocols.limits import MAX_LOCATORS, PROTOCOL_VERSION
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
+from protocols.messages.batch_set import MAX_LEAVES, BatchInfo, BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.history_chunk import (
+    CHUNK_LEAVES,
+    HistoryChunkRequest,
+    HistoryChunkResponse,
+)
+from protocols.messages.macro_chain import (
+    MAX_EPOCHS,
+    MAX_MACRO_LOCATORS,
+    Checkpoint,
+    MacroChainRequest,
+    MacroChainResponse,
+)
 from protocols.messages.missing_blocks import (
     MAX_READ_LOCATORS,
     MissingBlocksRequest,
@@ -45,6 +58,7 @@ heights = st.integers(0, 2**32 - 1)
 blobs = st.binary(min_size=1, max_size=300)
 signatures = st.binary(min_size=96, max_size=96)
 indices = st.integers(0, 511)
+leaf_counts = st.integers(0, MAX_LEAVES)
 refusals = st.sampled_from([each for each in ResponseStatus if each]).map(Refusal)
 
 KINDS = {
@@ -92,6 +106,55 @@ KINDS = {
     "missing blocks response": Kind(
         MissingBlocksResponse.decode,
         refusals | st.builds(MissingBlocksResponse, blocks=st.lists(blobs, max_size=5).map(tuple)),
+    ),
+    "macro chain request": Kind(
+        MacroChainRequest.decode,
+        st.builds(
+            MacroChainRequest,
+            locators=st.lists(hashes, min_size=1, max_size=MAX_MACRO_LOCATORS).map(tuple),
+            max_epochs=st.integers(1, MAX_EPOCHS),
+        ),
+    ),
+    "macro chain response": Kind(
+        MacroChainResponse.decode,
+        refusals
+        | st.builds(
+            MacroChainResponse,
+            epochs=st.lists(hashes, max_size=5).map(tuple),
+            checkpoint=st.none() | st.builds(Checkpoint, number=heights, hash=hashes),
+        ),
+    ),
+    "batch set request": Kind(
+        BatchSetRequest.decode, st.builds(BatchSetRequest, target=hashes, after=heights)
+    ),
+    "batch set response": Kind(
+        BatchSetResponse.decode,
+        refusals
+        | st.builds(
+            BatchSetResponse,
+            batches=st.lists(
+                st.builds(BatchInfo, macro_block=blobs, history_length=leaf_counts), max_size=5
+            ).map(tuple),
+        ),
+    ),
+    "history chunk request": Kind(
+        HistoryChunkRequest.decode,
+        st.builds(
+            HistoryChunkRequest,
+            verifier=hashes,
+            first=leaf_counts,
+            limit=st.integers(1, CHUNK_LEAVES),
+        ),
+    ),
+    "history chunk response": Kind(
+        HistoryChunkResponse.decode,
+        refusals
+        | st.builds(
+            HistoryChunkResponse,
+            transactions=st.lists(blobs, min_size=1, max_size=5).map(tuple),
+            leaf_count=leaf_counts,
+            proof=st.lists(hashes, max_size=5).map(tuple),
+        ),
     ),
     "header announcement": Kind(
         HeaderAnnouncement.decode,

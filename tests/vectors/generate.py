@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from node.accounts.account import Account
 from node.accounts.diff import Change, Diff
@@ -17,28 +17,20 @@ from node.accounts.pages import root_from_records
 from node.blocks.signing import prevote_message, proposal_message
 from node.blocks.slots import draw_validators, producer_slot
 from node.blocks.validators import SignerSet
-from node.chain.history_tree import NO_PEAKS, extend
+from node.chain.history_proof import load_proof
+from node.chain.history_tree import NO_PEAKS, append, extend
 from node.crypto import vrf
 from node.crypto.seeds import entropy
+from node.storage.memory import MemoryStore
 from protocols.codec import Value, pack
 from protocols.frames import encode_frames, encode_varint
 from protocols.ids import RequestProtocol, Topic, protocol_id, topic_id
 from protocols.limits import MAX_FRAME_BYTES
-from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
-from protocols.messages.block import BlockRequest, BlockResponse
-from protocols.messages.handshake import Hello
-from protocols.messages.head import HeadRequest, HeadResponse
-from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
-from protocols.messages.votes import Proposal, SkipVote, Vote, VoteKind
-from protocols.status import Refusal, ResponseStatus
-from protocols.types import Direction, Service
-from tests.vectors import samples
+from protocols.messages.block import BlockRequest
+from protocols.status import ResponseStatus
+from tests.vectors import messages, samples
 
 PATH: Final = Path(__file__).parent / "wire.json"
-
-
-class _Encodable(Protocol):
-    def encode(self) -> bytes: ...
 
 
 def build() -> dict[str, Any]:
@@ -67,6 +59,7 @@ def build() -> dict[str, Any]:
         "accounts": [_accounts(count) for count in (0, 1, 64, 65, 300)],
         "diffs": [_diff(changes) for changes in _CHANGES],
         "history": [_history(count) for count in (0, 1, 2, 3, 7)],
+        "proofs": [_proof(indices, count) for indices, count in _PROVEN],
         "genesis": _genesis(),
     }
 
@@ -80,6 +73,16 @@ _BODIES: Final = (samples.MICRO_BODY, samples.FULL_MICRO_BODY, samples.MACRO_BOD
 _SEEDS: Final = ((samples.SEED, samples.SIGNING[1]), (samples.NEXT_SEED, samples.SIGNING[2]))
 _CHANGES: Final[tuple[Mapping[int, int | None], ...]] = ({}, {0: 5}, {0: None, 1: 2**53 - 1})
 """Coins by index of the address; None deletes the account."""
+_PROVEN: Final = (
+    ((1, 2), 7),
+    ((1, 2, 4), 7),
+    ((0,), 1),
+    ((6,), 7),
+    ((0, 3), 4),
+    (tuple(range(7)), 7),
+    ((3, 4, 5), 6),
+)
+"""Leaf indices and leaf counts; the first two are those of the documentation."""
 
 
 def _plain(value: Any) -> Any:
@@ -99,7 +102,7 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _message(message: _Encodable) -> dict[str, Any]:
+def _message(message: messages.Encodable) -> dict[str, Any]:
     return {
         "kind": type(message).__name__,
         "fields": _plain(message),
@@ -177,97 +180,7 @@ def _ids() -> dict[str, Any]:
 
 
 def _messages() -> list[dict[str, Any]]:
-    return [_message(each) for each in (*_requests(), *_responses(), *_announcements(), *_votes())]
-
-
-def _requests() -> list[_Encodable]:
-    return [
-        Hello(
-            network=samples.NETWORK,
-            genesis=samples.GENESIS.hash,
-            version=1,
-            services=Service.HEADERS | Service.BODIES,
-            head_number=61,
-            head_hash=samples.MICRO.hash,
-            agent="headway/0.1.0",
-        ),
-        HeadRequest(),
-        BlockRequest(hash=samples.MICRO.hash, with_body=True),
-        MissingBlocksRequest(
-            target=samples.MICRO.hash,
-            with_body=False,
-            locators=(samples.digest(10), samples.digest(11)),
-            direction=Direction.FORWARD,
-        ),
-        MissingBlocksRequest(
-            target=samples.MICRO.hash, with_body=True, locators=(), direction=Direction.BACKWARD
-        ),
-    ]
-
-
-def _responses() -> list[_Encodable]:
-    micro = samples.MICRO_BLOCK
-    refusals = [Refusal(status) for status in ResponseStatus if status is not ResponseStatus.OK]
-    return [
-        HeadResponse(
-            number=61,
-            hash=samples.MICRO.hash,
-            macro_number=60,
-            macro_hash=samples.digest(1),
-            election_number=0,
-            election_hash=samples.GENESIS.hash,
-        ),
-        BlockResponse(block=micro.encode()),
-        MissingBlocksResponse(blocks=()),
-        MissingBlocksResponse(blocks=(micro.without_body().encode(),) * 2),
-        *refusals,
-    ]
-
-
-def _announcements() -> list[_Encodable]:
-    micro = samples.MICRO_BLOCK
-    return [
-        HeaderAnnouncement(header=micro.header.encoded, justification=micro.justification.encode()),
-        BodyAnnouncement(block=micro.hash, body=samples.MICRO_BODY.encoded),
-    ]
-
-
-def _votes() -> list[_Encodable]:
-    checkpoint, voter = samples.CHECKPOINT, samples.VOTING[2]
-    proposal = proposal_message(samples.NETWORK, 120, 2, 1, checkpoint.hash)
-    nil = prevote_message(samples.NETWORK, 120, 2, None)
-    return [
-        Proposal(
-            round=2,
-            valid_round=1,
-            proposer=1,
-            header=checkpoint.encoded,
-            body=samples.MACRO_BODY.encoded,
-            signature=samples.SIGNING[1].sign(proposal),
-        ),
-        Vote(
-            kind=VoteKind.PREVOTE,
-            number=120,
-            round=2,
-            block=None,
-            validator=2,
-            signature=voter.sign(nil),
-        ),
-        Vote(
-            kind=VoteKind.PRECOMMIT,
-            number=120,
-            round=2,
-            block=checkpoint.hash,
-            validator=2,
-            signature=voter.sign(samples.PRECOMMIT_MESSAGE),
-        ),
-        SkipVote(
-            number=61,
-            parent_seed=samples.SEED,
-            validator=2,
-            signature=voter.sign(samples.SKIP_MESSAGE),
-        ),
-    ]
+    return [_message(each) for each in messages.all_kinds()]
 
 
 def _refused() -> list[dict[str, Any]]:
@@ -464,14 +377,26 @@ def _diff(changes: Mapping[int, int | None]) -> dict[str, Any]:
 
 
 def _history(count: int) -> dict[str, Any]:
-    transactions = [
-        samples.transaction(data=samples.pattern(number, 4)).encode() for number in range(count)
-    ]
+    transactions = samples.history(count)
     peaks, _ = extend(NO_PEAKS, transactions)
     return {
         "transactions": _plain(transactions),
         "peaks": _plain(peaks.hashes),
         "root": peaks.root.hex(),
+    }
+
+
+def _proof(indices: tuple[int, ...], count: int) -> dict[str, Any]:
+    store, transactions = MemoryStore(), samples.history(count)
+    with store.write() as writer:
+        root = append(writer, 1, transactions)
+        proof = load_proof(writer, 1, indices, count)
+    return {
+        "indices": list(indices),
+        "transactions": [transactions[index].hex() for index in indices],
+        "leaf_count": count,
+        "proof": _plain(proof),
+        "root": root.hex(),
     }
 
 

@@ -175,3 +175,8 @@ def many_accounts(count: int) -> dict[Address, int]:
     and i + 1 coins.
     """
     return {address_of(index.to_bytes(4, "big")): index + 1 for index in range(count)}
+
+
+def history(count: int) -> list[bytes]:
+    """Return the encoded transactions of an epoch: number i has i, i + 1, i + 2, i + 3 as data."""
+    return [transaction(data=pattern(number, 4)).encode() for number in range(count)]

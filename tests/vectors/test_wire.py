@@ -19,9 +19,12 @@ from protocols.codec import unpack
 from protocols.errors import WireError
 from protocols.frames import FrameReader, encode_frames, encode_varint
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
+from protocols.messages.batch_set import BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
+from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.messages.votes import decode_vote_message
 from tests.vectors import generate
@@ -30,6 +33,8 @@ VECTORS: dict[str, Any] = json.loads(generate.PATH.read_text(encoding="utf-8"))
 KEY_CACHE = KeyCache()
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "BatchSetRequest": BatchSetRequest.decode,
+    "BatchSetResponse": BatchSetResponse.decode,
     "BlockRequest": BlockRequest.decode,
     "BlockResponse": BlockResponse.decode,
     "BodyAnnouncement": BodyAnnouncement.decode,
@@ -38,6 +43,10 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "HeadResponse": HeadResponse.decode,
     "HeaderAnnouncement": HeaderAnnouncement.decode,
     "Hello": Hello.decode,
+    "HistoryChunkRequest": HistoryChunkRequest.decode,
+    "HistoryChunkResponse": HistoryChunkResponse.decode,
+    "MacroChainRequest": MacroChainRequest.decode,
+    "MacroChainResponse": MacroChainResponse.decode,
     "MissingBlocksRequest": MissingBlocksRequest.decode,
     "MissingBlocksResponse": MissingBlocksResponse.decode,
     "Proposal": decode_vote_message,
@@ -232,6 +241,36 @@ def test_history_roots_by_recursion() -> None:
                 start += size
         assert [peak.hex() for peak in peaks] == vector["peaks"]
         count = len(leaves).to_bytes(8, "big")
+        assert blake2b(b"\x12" + count + b"".join(peaks)) == raw(vector, "root")
+
+
+def test_history_proofs_as_documented() -> None:
+    """Peak by peak; in a peak height by height, each sibling that is not known."""
+    for vector in VECTORS["proofs"]:
+        given = [bytes.fromhex(each) for each in vector["proof"]]
+        leaves = {
+            index: blake2b(b"\x10" + bytes.fromhex(each))
+            for index, each in zip(vector["indices"], vector["transactions"], strict=True)
+        }
+        peaks, start = [], 0
+        for height in (2, 1, 0):
+            if not vector["leaf_count"] >> height & 1:
+                continue
+            end = start + 2**height
+            row = {at - start: leaf for at, leaf in leaves.items() if start <= at < end}
+            start = end
+            if not row:
+                peaks.append(given.pop(0))
+                continue
+            for width in (2**each for each in range(height, 0, -1)):
+                for at in range(width):
+                    if at not in row and at ^ 1 in row:
+                        row[at] = given.pop(0)
+                pairs = [at for at in row if at % 2 == 0]
+                row = {at // 2: blake2b(b"\x11" + row[at] + row[at + 1]) for at in pairs}
+            peaks.append(row[0])
+        assert given == []
+        count = vector["leaf_count"].to_bytes(8, "big")
         assert blake2b(b"\x12" + count + b"".join(peaks)) == raw(vector, "root")
 
 

@@ -51,5 +51,5 @@ def test_pruned_body_is_another_error_than_an_unknown_block() -> None:
     view = TamperedView(known.chain, without_body=frozenset({known.at(1)}))
 
     assert serve_block(BlockRequest(hash=known.at(1), with_body=True), view) == Refusal(
-        ResponseStatus.BODIES_NOT_STORED
+        ResponseStatus.PRUNED
     )

@@ -10,16 +10,21 @@ from node.net.scores import POINTS, ScoreLimits
 from node.net.simulated import Hub, LinkConditions, SimulatedNetwork, simulated_address
 from node.services.serve import MAX_LARGE_ANSWERS, MAX_THREADS, ServeService
 from protocols.ids import RequestProtocol
+from protocols.messages.batch_set import BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
 from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
+from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Hash32, PeerId
 from tests.contract.network_contract import hello
-from tests.node.serve.chains import TamperedView, forked
+from tests.node.serve.chains import TamperedView, epochs, forked
 
 HEAD, BLOCK = RequestProtocol.HEAD, RequestProtocol.BLOCK
 MISSING_BLOCKS = RequestProtocol.MISSING_BLOCKS
+MACRO_CHAIN, BATCH_SET = RequestProtocol.MACRO_CHAIN, RequestProtocol.BATCH_SET
+HISTORY_CHUNK = RequestProtocol.HISTORY_CHUNK
 NEVER_FADES = ScoreLimits(fade_per_s=0)
 INSTANT = LinkConditions(latency_s=(0, 0))
 
@@ -66,7 +71,32 @@ async def test_every_request_is_served(autojump_clock: MockClock, nursery: trio.
     assert server.peers[client.peer_id].score == 0
 
 
-@pytest.mark.parametrize("protocol", [HEAD, BLOCK, MISSING_BLOCKS])
+async def test_macro_sync_is_served(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    known = epochs()
+    client, server = await connected(nursery, known.chain)
+    chain_request = MacroChainRequest(locators=(known.at(0),))
+    macro_chain = await client.request(server.peer_id, MACRO_CHAIN, chain_request.encode())
+    set_request = BatchSetRequest(known.at(24), 0)
+    batch_set = await client.request(server.peer_id, BATCH_SET, set_request.encode())
+    chunk_request = HistoryChunkRequest(verifier=known.at(24), first=3, limit=8)
+    chunk = await client.request(server.peer_id, HISTORY_CHUNK, chunk_request.encode())
+
+    assert MacroChainResponse.decode(macro_chain) == MacroChainResponse(
+        epochs=(known.at(12), known.at(24)), checkpoint=Checkpoint(28, known.at(28))
+    )
+    batches = BatchSetResponse.decode(batch_set)
+    assert isinstance(batches, BatchSetResponse)
+    assert [each.history_length for each in batches.batches] == [9, 16, 17]
+    history = HistoryChunkResponse.decode(chunk)
+    assert isinstance(history, HistoryChunkResponse)
+    assert list(history.transactions) == known.transactions(2)[3:11]
+    assert autojump_clock.current_time() < 1
+    assert server.peers[client.peer_id].score == 0
+
+
+@pytest.mark.parametrize(
+    "protocol", [each for each in RequestProtocol if each is not RequestProtocol.HANDSHAKE]
+)
 @pytest.mark.parametrize("garbage", [b"", b"\xc1", b"\x90\x90", b"\x91\x00"])
 async def test_garbage_is_named_and_costs_score(
     protocol: RequestProtocol, garbage: bytes, autojump_clock: MockClock, nursery: trio.Nursery

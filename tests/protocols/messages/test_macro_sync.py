@@ -1,0 +1,97 @@
+"""Macro chain, batch set, history chunk: what is too much, and what just fits."""
+
+from collections.abc import Callable
+
+import pytest
+
+from protocols.codec import pack
+from protocols.errors import WireError
+from protocols.ids import RequestProtocol
+from protocols.messages.batch_set import (
+    MAX_BATCHES,
+    MAX_LEAVES,
+    MAX_MACRO_BYTES,
+    BatchSetRequest,
+    BatchSetResponse,
+)
+from protocols.messages.history_chunk import (
+    CHUNK_LEAVES,
+    MAX_PROOF_HASHES,
+    MAX_TRANSACTION_BYTES,
+    HistoryChunkRequest,
+    HistoryChunkResponse,
+)
+from protocols.messages.macro_chain import (
+    MAX_EPOCHS,
+    MAX_MACRO_LOCATORS,
+    Checkpoint,
+    MacroChainRequest,
+    MacroChainResponse,
+)
+from protocols.types import Hash32
+
+
+@pytest.mark.parametrize(
+    ("decode", "payload"),
+    [
+        (MacroChainRequest.decode, pack([[], 1])),
+        (MacroChainRequest.decode, pack([[bytes(32)] * (MAX_MACRO_LOCATORS + 1), 1])),
+        (MacroChainRequest.decode, pack([[bytes(32)], 0])),
+        (MacroChainRequest.decode, pack([[bytes(32)], MAX_EPOCHS + 1])),
+        (MacroChainResponse.decode, pack([0, [bytes(32)] * (MAX_EPOCHS + 1), None])),
+        (MacroChainResponse.decode, pack([0, [], [1]])),
+        (MacroChainResponse.decode, pack([0, [], [2**32, bytes(32)]])),
+        (BatchSetRequest.decode, pack([bytes(32), 2**32])),
+        (BatchSetResponse.decode, pack([0, [[b"", 0]]])),
+        (BatchSetResponse.decode, pack([0, [[b"b", MAX_LEAVES + 1]]])),
+        (BatchSetResponse.decode, pack([0, [[b"b", 1]] * (MAX_BATCHES + 1)])),
+        (BatchSetResponse.decode, pack([0, [[bytes(MAX_MACRO_BYTES + 1), 1]]])),
+        (HistoryChunkRequest.decode, pack([bytes(32), 0, 0])),
+        (HistoryChunkRequest.decode, pack([bytes(32), 0, CHUNK_LEAVES + 1])),
+        (HistoryChunkRequest.decode, pack([bytes(32), MAX_LEAVES + 1, 1])),
+        (HistoryChunkResponse.decode, pack([0, [], 1, []])),
+        (HistoryChunkResponse.decode, pack([0, [b""], 1, []])),
+        (HistoryChunkResponse.decode, pack([0, [bytes(MAX_TRANSACTION_BYTES + 1)], 1, []])),
+        (HistoryChunkResponse.decode, pack([0, [b"t"] * (CHUNK_LEAVES + 1), 1, []])),
+        (HistoryChunkResponse.decode, pack([0, [b"t"], MAX_LEAVES + 1, []])),
+        (HistoryChunkResponse.decode, pack([0, [b"t"], 1, [bytes(32)] * (MAX_PROOF_HASHES + 1)])),
+    ],
+)
+def test_bounds(decode: Callable[[bytes], object], payload: bytes) -> None:
+    with pytest.raises(WireError):
+        decode(payload)
+
+
+def test_the_largest_answers_fit_into_their_limits() -> None:
+    chunk = HistoryChunkResponse(
+        transactions=(bytes(MAX_TRANSACTION_BYTES),) * CHUNK_LEAVES,
+        leaf_count=MAX_LEAVES,
+        proof=(Hash32(bytes(32)),) * MAX_PROOF_HASHES,
+    ).encode()
+    macro_chain = MacroChainResponse(
+        epochs=(Hash32(bytes(32)),) * MAX_EPOCHS,
+        checkpoint=Checkpoint(2**32 - 1, Hash32(bytes(32))),
+    ).encode()
+
+    assert len(chunk) <= RequestProtocol.HISTORY_CHUNK.limits.max_response_bytes
+    assert len(macro_chain) <= RequestProtocol.MACRO_CHAIN.limits.max_response_bytes
+
+
+@pytest.mark.parametrize(
+    ("protocol", "request_"),
+    [
+        (
+            RequestProtocol.MACRO_CHAIN,
+            MacroChainRequest(locators=(Hash32(bytes(32)),) * MAX_MACRO_LOCATORS),
+        ),
+        (RequestProtocol.BATCH_SET, BatchSetRequest(Hash32(bytes(32)), 2**32 - 1)),
+        (
+            RequestProtocol.HISTORY_CHUNK,
+            HistoryChunkRequest(verifier=Hash32(bytes(32)), first=MAX_LEAVES),
+        ),
+    ],
+)
+def test_the_largest_requests_fit_into_their_limits(
+    protocol: RequestProtocol, request_: MacroChainRequest | BatchSetRequest | HistoryChunkRequest
+) -> None:
+    assert len(request_.encode()) <= protocol.limits.max_request_bytes
