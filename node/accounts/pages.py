@@ -90,6 +90,8 @@ _CHILD: Final = Struct(f">Q{HASH_BYTES}s")
 
 CHILD_BYTES: Final = _CHILD.size
 
+_COUNTS: Final = Struct(">" + f"Q{HASH_BYTES}x" * FAN_OUT)
+
 BRANCH_BYTES: Final = FAN_OUT * CHILD_BYTES
 
 
@@ -128,7 +130,12 @@ def put_child(branch: bytearray, nibble: int, child: Child) -> None:
 
 def accounts_below(branch: bytes | bytearray) -> int:
     """Return how many accounts an encoded branch stands for."""
-    return sum(child_at(branch, nibble).accounts for nibble in range(FAN_OUT))
+    return sum(child_counts(branch))
+
+
+def child_counts(branch: bytes | bytearray) -> tuple[int, ...]:
+    """Return the number of accounts of each child of an encoded branch."""
+    return _COUNTS.unpack(branch)
 
 
 def encode_branch(children: Iterable[Child]) -> bytes:
