@@ -5,7 +5,7 @@ width and range, and `FieldReader.unpack` re-encodes what it read: bytes that ar
 longer spelling of the same value (a wide integer, `str` where `bin` is due) are refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 import msgpack
@@ -25,6 +25,12 @@ T = TypeVar("T")
 def pack(value: Value) -> bytes:
     """Encode a value in the one way that a strict reader accepts."""
     return cast("bytes", msgpack.packb(value, use_bin_type=True))
+
+
+def join_array(encodings: Sequence[bytes]) -> bytes:
+    """Encode an array whose items are encoded already."""
+    header = cast("bytes", msgpack.Packer().pack_array_header(len(encodings)))
+    return header + b"".join(encodings)
 
 
 def unpack(kind: str, payload: bytes) -> Any:

@@ -1,5 +1,6 @@
 """Block bodies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
@@ -7,7 +8,7 @@ from typing import Any, Final, Self, TypeAlias
 from node.accounts.transaction import MAX_COINS, Transaction
 from node.blocks.header import MICRO, MicroHeader, decode_header
 from node.crypto.hashes import hash32
-from protocols.codec import FieldReader, pack, unpack
+from protocols.codec import FieldReader, join_array, pack, unpack
 from protocols.errors import WireError
 from protocols.limits import MAX_BODY_BYTES, MAX_SLOTS
 from protocols.types import ED25519_SIGNATURE_BYTES, Address, Hash32
@@ -124,6 +125,14 @@ class MacroBody(_Rooted):
 Body: TypeAlias = MicroBody | MacroBody
 
 EMPTY_MICRO_BODY: Final = MicroBody()
+
+_BEFORE_TRANSACTIONS: Final = EMPTY_MICRO_BODY.encoded[:-1]
+"""All of the encoding but the array of transactions, which is one byte when it is empty."""
+
+
+def join_transactions(encodings: Sequence[bytes]) -> bytes:
+    """Return the encoding of a micro body without proofs from those of its transactions."""
+    return _BEFORE_TRANSACTIONS + join_array(encodings)
 
 
 def decode_body(payload: bytes) -> Body:

@@ -74,36 +74,12 @@ class MacroAdopter:
             return Pushed(PushOutcome.KNOWN if is_known else PushOutcome.IGNORED)
         block = block.without_body()
         is_trusted = is_trusted and self.head.macro.number == 0
-        error = self._verify(block, is_trusted=is_trusted)
+        error = verify_macro(
+            block, self.head, self._settings, now_ms=self._now_ms, is_trusted=is_trusted
+        )
         if error is not None:
             return InvalidBlock(error, block.hash)
         return Pushed(PushOutcome.EXTENDED, self._adopt(block))
-
-    def _verify(self, block: Block, *, is_trusted: bool) -> BlockError | None:
-        rules = self._settings.rules_above(self.head)
-        error = verify_alone(block, rules, now_ms=self._now_ms, with_body=False)
-        if error is not None:
-            return error
-        header = block.header
-        if not isinstance(header, MacroHeader):
-            return BlockError.WRONG_TYPE
-        if is_trusted and header.validators is None:
-            return BlockError.WRONG_VALIDATORS
-        error = None if is_trusted else self._check_place(header)
-        error = error or _check_content(header, self.head.macro, rules) or _check_round(block)
-        if error is not None or is_trusted:
-            return error
-        is_signed = has_quorum(block, rules.validators, rules.policy, rules.keys)
-        return None if is_signed else BlockError.NO_QUORUM
-
-    def _check_place(self, header: MacroHeader) -> BlockError | None:
-        """Check that our validators are those who sign at this height."""
-        if header.parent_election != self.head.election.hash:
-            return BlockError.WRONG_PARENT_ELECTION
-        policy = self._settings.policy
-        if header.number > policy.election_after(self.head.election.number):
-            return BlockError.WRONG_NUMBER
-        return None
 
     def _adopt(self, block: Block) -> tuple[ChainEvent, ...]:
         macro = block.header
@@ -145,6 +121,50 @@ class MacroAdopter:
             found.add(parent.hash)
             parent = load_block(self._writer, parent.parent_hash)
         return known_from, frozenset(found)
+
+
+def verify_macro(
+    block: Block,
+    head: ChainHead,
+    settings: ChainSettings,
+    *,
+    now_ms: int,
+    is_trusted: bool = False,
+) -> BlockError | None:
+    """Check a macro block above a macro head by all that does not need the blocks between them.
+
+    Args:
+        block: Any block, without its body.
+        head: Its election block's validators must have signed, as a quorum.
+        settings: Of the chain.
+        now_ms: Our clock, milliseconds since the Unix epoch.
+        is_trusted: It is an election block of any epoch, and nobody need have signed it.
+    """
+    rules = settings.rules_above(head)
+    error = verify_alone(block, rules, now_ms=now_ms, with_body=False)
+    if error is not None:
+        return error
+    header = block.header
+    if not isinstance(header, MacroHeader):
+        return BlockError.WRONG_TYPE
+    if is_trusted and header.validators is None:
+        return BlockError.WRONG_VALIDATORS
+    error = None if is_trusted else _check_place(header, head.election, rules)
+    error = error or _check_content(header, head.macro, rules) or _check_round(block)
+    if error is not None or is_trusted:
+        return error
+    is_signed = has_quorum(block, rules.validators, rules.policy, rules.keys)
+    return None if is_signed else BlockError.NO_QUORUM
+
+
+def _check_place(
+    header: MacroHeader, election: MacroHeader, rules: BatchRules
+) -> BlockError | None:
+    """Check that our validators are those who sign at this height."""
+    if header.parent_election != rules.election:
+        return BlockError.WRONG_PARENT_ELECTION
+    last = rules.policy.election_after(election.number)
+    return BlockError.WRONG_NUMBER if header.number > last else None
 
 
 def _check_content(

@@ -81,6 +81,11 @@ def save_block(writer: Writer, block: Block) -> None:
         writer.put(Table.BODIES, block.hash, block.body.encoded)
 
 
+def save_encoded_body(writer: Writer, block: Hash32, body: bytes) -> None:
+    """Store the body of a stored block."""
+    writer.put(Table.BODIES, block, body)
+
+
 def delete_block(writer: Writer, number: Height, block: Hash32) -> None:
     """Remove a block that is not on the main chain."""
     writer.delete(Table.HEADERS, block)

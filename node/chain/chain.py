@@ -18,9 +18,11 @@ from node.blocks.justification import ProducerSignature, QuorumSignature
 from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
 from node.chain.adoption import MacroAdopter
+from node.chain.batch_adoption import BatchAdopter
 from node.chain.block_store import save_block, set_main
 from node.chain.branches import site_above
 from node.chain.execution import execute
+from node.chain.fetched import FetchedBatch
 from node.chain.genesis import Genesis
 from node.chain.head import ChainHead, load_head
 from node.chain.proposals import macro_content, micro_content, skip_content
@@ -145,18 +147,39 @@ class Chain(ChainReader):
             StorageError: The disk refused. Nothing has happened.
         """
         assert not self.keeps_state
-        results: list[PushResult] = []
         with self._pushing:
             with self._store.write() as writer:
                 adopter = MacroAdopter(self._settings, writer, self._head, self._clock.now_ms())
-                for index, block in enumerate(blocks):
-                    results.append(adopter.adopt(block, is_trusted=is_trusted and index == 0))
-                    if not isinstance(results[-1], Pushed):
-                        break
+                results = _until_failure(
+                    adopter.adopt(block, is_trusted=is_trusted and index == 0)
+                    for index, block in enumerate(blocks)
+                )
                 self._note_head(writer, adopter.head)
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
             self._head = adopter.head
-        return tuple(results)
+        return results
+
+    def adopt_batches(self, batches: Sequence[FetchedBatch]) -> tuple[PushResult, ...]:
+        """Adopt whole batches that a history sync has fetched; stop after the first that is wrong.
+
+        Only where state is kept. One durable commit for all of them, under the same conditions as
+        `push`. What is verified is in `node.chain.batch_plan`.
+
+        Args:
+            batches: Consecutive, from the one above our macro head.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        assert self.keeps_state
+        with self._pushing:
+            with self._store.write() as writer:
+                adopter = BatchAdopter(self._settings, writer, self._head, self._clock.now_ms())
+                results = _until_failure(adopter.adopt(batch) for batch in batches)
+                self._note_head(writer, adopter.head)
+            self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
+            self._head = adopter.head
+        return results
 
     def propose_micro(
         self,
@@ -258,6 +281,16 @@ class Chain(ChainReader):
     def _absences(self, head: ChainHead, rules: BatchRules) -> Absences:
         blocks = (self._find(block_hash) for block_hash in head.branch[1:])
         return Absences.of((block for block in blocks if block and block.is_skip), rules)
+
+
+def _until_failure(results: Iterable[PushResult]) -> tuple[PushResult, ...]:
+    """Take results one by one up to the first that is not `Pushed`."""
+    taken: list[PushResult] = []
+    for result in results:
+        taken.append(result)
+        if not isinstance(result, Pushed):
+            break
+    return tuple(taken)
 
 
 def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:

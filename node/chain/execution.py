@@ -61,10 +61,7 @@ class Executed:
         if self.history is not None:
             self.history.write(writer)
         if self.transactions:
-            height = height_key(block.number)
-            writer.put(Table.TRANSACTIONS, height, b"".join(self.transactions))
-            for transaction in self.transactions:
-                writer.put(Table.TRANSACTIONS, transaction, height)
+            index_transactions(writer, block.number, self.transactions)
 
 
 def execute(
@@ -101,6 +98,14 @@ def without_effect(parent: Header, policy: Policy) -> Executed:
 def has_transaction(reader: Reader, transaction: Hash32) -> bool:
     """Tell whether the main chain holds a transaction, inside its validity window."""
     return reader.get(Table.TRANSACTIONS, transaction) is not None
+
+
+def index_transactions(writer: Writer, number: Height, transactions: tuple[Hash32, ...]) -> None:
+    """Note which transactions the main chain's block at a height holds."""
+    height = height_key(number)
+    writer.put(Table.TRANSACTIONS, height, b"".join(transactions))
+    for transaction in transactions:
+        writer.put(Table.TRANSACTIONS, transaction, height)
 
 
 def revert_block(writer: Writer, block: Block, policy: Policy) -> None:

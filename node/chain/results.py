@@ -109,6 +109,21 @@ class EpochFinalized:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryAdopted:
+    """A whole batch that a history sync has fetched is on the main chain. Its `Finalized` follows.
+
+    Blocks that stood above the macro block before are no longer there, unless they are in it.
+    """
+
+    first: Height
+    """Of the batch."""
+    last: Height
+    """Of the batch: its macro block's."""
+    hash: Hash32
+    """Of the macro block."""
+
+
+@dataclass(frozen=True, slots=True)
 class EquivocationFound:
     """A producer signed two blocks of one height; both are processed as usual."""
 
@@ -116,7 +131,7 @@ class EquivocationFound:
 
 
 ChainEvent: TypeAlias = (
-    Extended | Rebranched | Stored | Finalized | EpochFinalized | EquivocationFound
+    Extended | Rebranched | Stored | Finalized | EpochFinalized | HistoryAdopted | EquivocationFound
 )
 
 

@@ -13,6 +13,7 @@ import trio
 
 from node.blocks.block import Block
 from node.chain.chain import BeforeCommit, Chain
+from node.chain.fetched import FetchedBatch
 from node.chain.results import ChainEvent, Pushed, PushResult
 
 EVENTS_BUFFERED: Final = 256
@@ -69,6 +70,16 @@ class ChainWriter:
         return await self._change(
             partial(self._chain.adopt_macro_blocks, blocks, is_trusted=is_trusted)
         )
+
+    async def adopt_batches(self, batches: Sequence[FetchedBatch]) -> tuple[PushResult, ...]:
+        """Adopt whole batches as `Chain.adopt_batches` does, in turn with all pushes.
+
+        Events, waiting and cancellation are as for `push`.
+
+        Args:
+            batches: Consecutive, from the one above our macro head.
+        """
+        return await self._change(partial(self._chain.adopt_batches, batches))
 
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""

@@ -3,7 +3,7 @@
 Only on nodes that keep state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -18,6 +18,7 @@ from node.chain.results import (
     EquivocationFound,
     Extended,
     Finalized,
+    HistoryAdopted,
     Rebranched,
     Stored,
 )
@@ -33,7 +34,7 @@ from node.services.chain_writer import ChainWriter
 from node.validator.mempool import Mempool, MempoolLimits
 from protocols.ids import Topic
 from protocols.rate_limit import RateLimiter
-from protocols.types import Hash32, PeerId
+from protocols.types import Hash32, Height, PeerId
 
 log = structlog.get_logger("mempool")
 
@@ -104,6 +105,10 @@ class MempoolService:
             case Rebranched(reverted, adopted):
                 self._on_reverted(reverted)
                 self._on_adopted(adopted)
+            case HistoryAdopted(first, last):
+                # Which of ours are in it comes out when they are removed again.
+                self._on_reverted(tuple(self._included))
+                self._on_adopted(self._main_chain(first, last))
             case Finalized():
                 self._included.clear()
             case Stored() | EpochFinalized() | EquivocationFound():
@@ -122,6 +127,11 @@ class MempoolService:
         for block in blocks:
             for transaction in self._included.pop(block, ()):
                 self.mempool.add(transaction)
+
+    def _main_chain(self, first: Height, last: Height) -> Iterator[Hash32]:
+        for height in range(first, last + 1):
+            if (block := self._chain.hash_at(height)) is not None:
+                yield block
 
     def _matters(self, block: Hash32) -> bool:
         """Tell whether a block can have transactions that wait, or that may have to wait again.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocols.codec import MAX_ARRAY_ITEMS, FieldReader, Value, pack, unpack
+from protocols.codec import MAX_ARRAY_ITEMS, FieldReader, Value, join_array, pack, unpack
 from protocols.errors import WireError
 from protocols.types import Address, Hash32
 
@@ -56,6 +56,11 @@ def check_any_payload(payload: bytes) -> None:
     except WireError:
         return
     assert pack(value) == payload
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_joined_arrays(count: int) -> None:
+    assert join_array([pack(7)] * count) == pack([7] * count)
 
 
 @given(values)

@@ -24,6 +24,7 @@ from node.chain.results import (
     EquivocationFound,
     Extended,
     Finalized,
+    HistoryAdopted,
     InvalidBlock,
     Pushed,
     PushOutcome,
@@ -242,6 +243,8 @@ class BlockQueue:
                 outputs = self.adopt([block])
             case Rebranched(_, adopted):
                 outputs = self.adopt(adopted)
+            case HistoryAdopted(_, _, macro):
+                outputs = self.adopt([macro])
             case Finalized() | EpochFinalized() | EquivocationFound():
                 outputs = []
         return outputs + self._prune()

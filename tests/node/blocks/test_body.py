@@ -10,6 +10,7 @@ from node.blocks.body import (
     MicroBody,
     Reward,
     decode_body,
+    join_transactions,
 )
 from node.crypto.hashes import hash32
 from protocols.codec import Value, pack
@@ -35,6 +36,13 @@ def test_a_body_comes_back_as_it_was(body: MicroBody | MacroBody) -> None:
     assert decoded == body
     assert type(decoded) is type(body)
     assert decoded.root == body.root == hash32(body.encoded)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 300])
+def test_joined_transactions_are_a_body(count: int) -> None:
+    sent = tuple(transaction(nonce=nonce) for nonce in range(count))
+    joined = join_transactions([each.encode() for each in sent])
+    assert joined == MicroBody((), sent).encoded
 
 
 def test_the_layouts() -> None:

@@ -12,6 +12,7 @@ from node.chain.results import (
     EpochFinalized,
     Extended,
     Finalized,
+    HistoryAdopted,
     InvalidBlock,
     Orphan,
     Pushed,
@@ -21,6 +22,7 @@ from node.chain.results import (
 from node.services.chain_writer import EVENTS_BUFFERED, ChainWriter
 from tests.build.blocks import digest
 from tests.build.chain import ChainBuilder, light_chain, open_chain
+from tests.build.fetched import fetched_batches
 
 IN_THREAD = pytest.mark.parametrize("in_thread", [False, True])
 
@@ -67,6 +69,20 @@ async def test_adopted_macro_blocks(in_thread: bool) -> None:
         Finalized(checkpoint.hash, 16, (checkpoint.hash,), ()),
     ]
     assert chain.head == checkpoint.header
+
+
+@IN_THREAD
+async def test_adopted_batches(in_thread: bool) -> None:
+    builder = ChainBuilder()
+    blocks = builder.extend(4)
+    writer = ChainWriter(open_chain(builder.genesis), in_thread=in_thread)
+    events = writer.subscribe()
+
+    (result,) = await writer.adopt_batches(fetched_batches(blocks))
+
+    assert isinstance(result, Pushed)
+    assert (events.receive_nowait(), events.receive_nowait()) == result.events
+    assert result.events[0] == HistoryAdopted(1, 4, blocks[-1].hash)
 
 
 @IN_THREAD

@@ -17,6 +17,7 @@ from protocols.ids import Topic
 from protocols.types import PeerId
 from tests.build.blocks import transaction
 from tests.build.chain import ChainBuilder, open_chain
+from tests.build.fetched import fetched_batches
 from tests.contract.network_contract import hello
 
 ONE, TWO, THREE = (transaction(nonce=nonce) for nonce in (1, 2, 3))
@@ -165,6 +166,24 @@ async def test_reverted_by_a_macro_block_they_wait_again(parts: Parts) -> None:
 
     fork.extend(4)
     await parts.writer.push(fork.blocks)
+    await wait_all_tasks_blocked()
+
+    assert parts.chain.head.hash == fork.head.hash
+    assert parts.waiting() == {1}
+
+
+async def test_adopted_batches_take_and_give_back(parts: Parts) -> None:
+    """One was in a block that stood there before, one is in both, one only waited."""
+    fork = ChainBuilder(parts.builder.genesis)
+    parts.builder.micro([ONE, TWO])
+    await _push(parts)
+    await parts.service.submit(THREE)
+    fork.skip()
+    fork.micro([TWO])
+    fork.micro([THREE])
+    fork.macro()
+
+    await parts.writer.adopt_batches(fetched_batches(fork.blocks))
     await wait_all_tasks_blocked()
 
     assert parts.chain.head.hash == fork.head.hash

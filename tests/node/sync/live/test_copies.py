@@ -13,6 +13,7 @@ from node.sync.live.events import (
 from node.sync.tickets import Asker
 from protocols.types import Direction
 from tests.build.chain import push_one
+from tests.build.fetched import fetched_batches
 from tests.build.live import ACCEPT, IGNORE, REJECT, block, live, live_events, missing_of
 from tests.build.sync import (
     ALICE,
@@ -135,6 +136,20 @@ def test_blocks_of_a_validator_free_the_buffer() -> None:
     assert harness.height == 2
     assert harness.verdicts_of(messages) == ACCEPT
     assert harness.open_requests(Asker.MISSING) == []
+
+
+def test_adopted_batches_free_the_buffer() -> None:
+    """What waits above the macro block of a batch that a history sync has fetched goes on."""
+    length = LONG_BATCHES.batch_length
+    harness = live(length + 1)
+    messages = harness.announce(block(harness, length + 1))
+    (adopted,) = harness.chain.adopt_batches(fetched_batches(harness.builder.blocks[:length]))
+    assert isinstance(adopted, Pushed)
+    harness.feed(ChainChanged(adopted.events))
+    harness.settle()
+
+    assert harness.height == length + 1
+    assert harness.verdicts_of(messages) == ACCEPT
 
 
 def test_block_on_a_fork_of_the_answering_peer_is_asked_for_backward() -> None:
