@@ -10,12 +10,13 @@ from protocols.types import Hash32
 def serve_macro_chain(request: MacroChainRequest, chain: ChainView) -> MacroChainResponse | Refusal:
     """Answer with our election blocks after the first locator that we know, and our checkpoint."""
     policy = chain.policy
-    # Read before the snapshot is opened, which therefore holds it: macro blocks are final.
+    # Read before the snapshot is opened, which holds it, because macro blocks are final.
     newest = chain.macro_head
     with chain.snapshot() as snapshot:
         known = (main_macro(snapshot, locator) for locator in request.locators)
         start = next(filter(None, known), None)
-        if start is None:
+        if start is None or snapshot.hash_at(newest.number) != newest.hash:
+            # Without the newest there is a chain that has just been given up as a false one.
             return Refusal(ResponseStatus.UNKNOWN_LOCATORS)
         first = policy.election_after(start.number)
         heights = range(first, newest.number + 1, policy.epoch_length)

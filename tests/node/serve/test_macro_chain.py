@@ -1,5 +1,9 @@
 """Macro-chain requests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 
 from node.blocks.header import Header, MacroHeader
@@ -123,6 +127,30 @@ def test_blocks_pushed_meanwhile_do_not_mix_two_answers() -> None:
 
     assert builder.head.number == 28
     assert response == MacroChainResponse(epochs=(builder.block_at(12).hash,), checkpoint=None)
+
+
+def test_a_chain_given_up_meanwhile_does_not_mix_with_the_next() -> None:
+    known = epochs()
+    pico, light = light_chain(known.builder.genesis), light_chain(known.builder.genesis)
+    newest = [known.builder.block_at(height) for height in (24, 28)]
+    pico.adopt_macro_blocks(newest, is_trusted=True)
+    light.adopt_macro_blocks([known.builder.block_at(height) for height in (12, 24)])
+    view = _GivenUp(pico, light)
+
+    assert ask(view, known.at(0)) == Refusal(ResponseStatus.UNKNOWN_LOCATORS)
+
+
+class _GivenUp(TamperedView):
+    """A chain that is another one for those who open it than for those who read its head."""
+
+    def __init__(self, chain: Chain, afterwards: Chain) -> None:
+        super().__init__(chain)
+        self.afterwards = afterwards
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Any]:
+        with self.afterwards.snapshot() as snapshot:
+            yield snapshot
 
 
 class _Misplaced(TamperedView):
