@@ -1,0 +1,61 @@
+"""Older states over more accounts than a scan takes at once."""
+
+from node.accounts import trie
+from node.accounts.diff import Diff
+from node.accounts.state_at import SCAN_BLOCK, StateAt
+from node.accounts.state_history import backward_patch, begin, patched, record
+from node.storage.memory import MemoryStore
+from node.storage.store import Table, Writer
+from protocols.types import Address, Height
+
+COUNT = 3 * SCAN_BLOCK
+STEP = 2**160 // COUNT
+
+STATE = {Address((n * STEP).to_bytes(20, "big")): b"value %d" % n for n in range(COUNT)}
+ADDRESSES = list(STATE)
+
+
+def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -> None:
+    diff = Diff.between(writer, changes)
+    update = trie.plan(writer, diff.changes)
+    record(writer, height, diff, update.branches)
+    update.write(writer)
+
+
+def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None:
+    changed = [ADDRESSES[n] for n in (0, SCAN_BLOCK - 1, SCAN_BLOCK, COUNT - 1)]
+    new = Address(b"\xff" * 20)
+    with MemoryStore().write() as writer:
+        begin(writer, 0)
+        trie.update(writer, STATE)
+        push(writer, 1, dict.fromkeys(changed))
+        push(writer, 2, dict.fromkeys(changed, b"again"))
+        push(writer, 3, {new: b"new", ADDRESSES[1]: b"changed"})
+        after_1 = {key: value for key, value in STATE.items() if key not in changed}
+        after_2 = STATE | dict.fromkeys(changed, b"again")
+        expected = [STATE, after_1, after_2, after_2 | {new: b"new", ADDRESSES[1]: b"changed"}]
+        for height, state in enumerate(expected):
+            view = StateAt(writer, height)
+            assert list(view.scan(Table.ACCOUNTS)) == sorted(state.items())
+            some = list(view.scan(Table.ACCOUNTS, ADDRESSES[1], ADDRESSES[SCAN_BLOCK + 1]))
+            assert some == [
+                item
+                for item in sorted(state.items())
+                if ADDRESSES[1] <= item[0] < ADDRESSES[SCAN_BLOCK + 1]
+            ]
+            assert trie.root(view) == trie_root(state)
+
+
+def trie_root(state: dict[Address, bytes]) -> bytes:
+    with MemoryStore().write() as writer:
+        return trie.update(writer, state)
+
+
+def test_a_branch_is_kept_as_the_children_that_changed() -> None:
+    branch = bytes(range(1, 41)) * 16
+    changed = branch[:40] + bytes(40) + branch[80:]
+    assert backward_patch(branch, changed) == b"\x00\x02" + branch[40:80]
+    assert patched(changed, backward_patch(branch, changed)) == branch
+    assert patched(None, backward_patch(branch, None)) == branch
+    assert backward_patch(None, branch) == b""
+    assert patched(branch, b"") is None
