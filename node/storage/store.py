@@ -41,7 +41,9 @@ class Table(Enum):
     HISTORY = "history"
     """Nodes of the history tree."""
     HISTORY_LENGTHS = "history_lengths"
-    """Height of a macro block (4 bytes big-endian) -> transactions of its epoch so far (8 bytes)."""
+    """Height of a macro block (4 bytes big-endian) -> leaves of its epoch so far (8 bytes)."""
+    HISTORY_INDEX = "history_index"
+    """First half of a transaction's hash -> its place, for all of history."""
     VOTES = "votes"
     """What this validator has signed: it never signs against it after a restart."""
 
