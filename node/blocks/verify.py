@@ -1,9 +1,10 @@
 """The rules of a block, one named error for each, in the order in which they are checked.
 
     on its own     type, network, version, sizes, validators present, time against our clock,
-                   body hash, transactions
+                   body hash, transactions that stand twice
     to its parent  number, parent hash, time, skip rules, producer, seed, elected validators,
-                   parent election, round, punished slots, quorum, equivocation proofs
+                   parent election, round, punished slots, quorum, transactions, equivocation
+                   proofs
 
 A light verification is the same list without the body. What needs the account state (rewards,
 funds, roots) is checked where a block is executed, in `node.chain.execution`.
@@ -91,17 +92,17 @@ def verify_alone(
             return error
     if block.header.timestamp > now_ms + rules.policy.max_clock_drift_ms:
         return BlockError.FROM_FUTURE
-    return verify_body(block, rules) if with_body else None
+    return verify_body(block) if with_body else None
 
 
-def verify_body(block: Block, rules: BatchRules) -> BlockError | None:
-    """Check a body against its header and by itself, equivocation proofs aside."""
+def verify_body(block: Block) -> BlockError | None:
+    """Check a body against its header, and by itself as far as that takes no signature."""
     body = block.body
     if body is None:
         return BlockError.MISSING_BODY
     if body.root != block.header.body_root:
         return BlockError.WRONG_BODY_ROOT
-    return None if isinstance(body, MacroBody) else _check_micro_body(body, block.number, rules)
+    return None if isinstance(body, MacroBody) else _check_repetition(body)
 
 
 def verify_links(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
@@ -216,14 +217,10 @@ def _first_error(
     return None
 
 
-def _check_micro_body(body: MicroBody, number: Height, rules: BatchRules) -> BlockError | None:
+def _check_repetition(body: MicroBody) -> BlockError | None:
     hashes = {transaction.hash for transaction in body.transactions}
-    if len(hashes) != len(body.transactions):
-        return BlockError.DUPLICATE_TRANSACTION
-    for transaction in body.transactions:
-        if not is_valid_transaction(transaction, number, rules.policy, rules.network):
-            return BlockError.INVALID_TRANSACTION
-    return None
+    is_set = len(hashes) == len(body.transactions)
+    return None if is_set else BlockError.DUPLICATE_TRANSACTION
 
 
 def _check_type(block: Block, rules: BatchRules) -> BlockError | None:
@@ -360,9 +357,21 @@ def _check_quorum(block: Block, lineage: Lineage, rules: BatchRules) -> BlockErr
     return None if is_valid else BlockError.NO_QUORUM
 
 
+def _check_transactions(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
+    # Only after the producer's signature: the largest body holds seconds of signatures, which a
+    # stranger must not ask for.
+    body, policy = block.body, rules.policy
+    if isinstance(body, MicroBody) and not all(
+        is_valid_transaction(transaction, block.number, policy, rules.network)
+        for transaction in body.transactions
+    ):
+        return BlockError.INVALID_TRANSACTION
+    return None
+
+
 def _check_proofs(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
-    # Only after the producer's signature: a proof does not say whose it is, and 64 of them tried
-    # with the keys of 512 validators cost more than a second, which a stranger must not ask for.
+    # Only after the producer's signature too: a proof does not say whose it is, and 64 of them
+    # tried with the keys of 512 validators cost more than a second.
     body = block.body
     if isinstance(body, MicroBody) and not all(
         is_valid_equivocation_proof(proof, block.number, rules)
@@ -391,6 +400,7 @@ _SUCCESSOR_CHECKS: Final[tuple[_LinkCheck, ...]] = (
     _check_round,
     _check_punished,
     _check_quorum,
+    _check_transactions,
     _check_proofs,
 )
 _LINK_CHECKS: Final[tuple[_LinkCheck, ...]] = tuple(

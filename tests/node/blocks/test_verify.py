@@ -393,6 +393,29 @@ def test_the_first_broken_rule_is_named() -> None:
             assert site(3).verify(changed(micro(), **(first | second))) == error, (first, second)
 
 
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        (
+            BlockError.INVALID_TRANSACTION,
+            MicroBody(transactions=(replace(transaction(), signature=bytes(64)),)),
+        ),
+        (
+            BlockError.INVALID_EQUIVOCATION_PROOF,
+            MicroBody((equivocation_proof(keys(77)),)),
+        ),
+    ],
+)
+def test_nobody_but_the_producer_has_the_signatures_in_a_body_checked(
+    error: BlockError, body: MicroBody
+) -> None:
+    signed = changed(micro(), body=body)
+    forged = replace(signed, justification=ProducerSignature(bytes(64)))
+
+    assert site(3).verify(signed) == error
+    assert site(3).verify(forged) == BlockError.WRONG_PRODUCER
+
+
 def test_macro_rules_are_checked_in_order() -> None:
     rules: list[tuple[BlockError, dict[str, Any]]] = [
         (BlockError.WRONG_VALIDATORS, {"validators": OTHER_VALIDATORS}),
