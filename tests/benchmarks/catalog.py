@@ -1,6 +1,15 @@
 """All benchmarks by name."""
 
-from tests.benchmarks import catch_up, gossip, idle, loop_stall, network, pipeline, start
+from tests.benchmarks import (
+    catch_up,
+    gossip,
+    idle,
+    loop_stall,
+    network,
+    pipeline,
+    start,
+    state_proofs,
+)
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
@@ -10,6 +19,7 @@ _ALL = [
     Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
     Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),
     Benchmark("decode_bomb", "refuse 10 MB of empty arrays", pipeline.decode_bomb),
+    Benchmark("chunk_verify", "verify 1000 accounts of a range", state_proofs.chunk_verify),
     Benchmark("help_time", "run headway --help", start.help_time),
     Benchmark("start_time", "start 1, 8 and 20 nodes until height 3", start.start_time),
     Benchmark("gossip_16", "reach 16 nodes with 1 KB and 100 KB", gossip.gossip_16),

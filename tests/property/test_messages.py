@@ -34,9 +34,17 @@ from protocols.messages.missing_blocks import (
     MissingBlocksRequest,
     MissingBlocksResponse,
 )
+from protocols.messages.state_range import (
+    MAX_RANGE_LEAVES,
+    ProvenRange,
+    StateRangeRequest,
+    StateRangeResponse,
+)
+from protocols.messages.trie_diffs import TrieDiffsRequest, TrieDiffsResponse
+from protocols.messages.trie_proof import MAX_ADDRESSES, TrieProofRequest, TrieProofResponse
 from protocols.messages.votes import Proposal, SkipVote, Vote, VoteKind, decode_vote_message
 from protocols.status import Refusal, ResponseStatus
-from protocols.types import Direction, Hash32, Service
+from protocols.types import Address, Direction, Hash32, Service
 
 
 class Message(Protocol):
@@ -54,6 +62,7 @@ class Kind:
 
 
 hashes = st.binary(min_size=32, max_size=32).map(Hash32)
+addresses = st.binary(min_size=20, max_size=20).map(Address)
 heights = st.integers(0, 2**32 - 1)
 blobs = st.binary(min_size=1, max_size=300)
 signatures = st.binary(min_size=96, max_size=96)
@@ -154,6 +163,52 @@ KINDS = {
             transactions=st.lists(blobs, min_size=1, max_size=5).map(tuple),
             leaf_count=leaf_counts,
             proof=st.lists(hashes, max_size=5).map(tuple),
+        ),
+    ),
+    "trie proof request": Kind(
+        TrieProofRequest.decode,
+        st.builds(
+            TrieProofRequest,
+            target=hashes,
+            addresses=st.sets(addresses, min_size=1, max_size=MAX_ADDRESSES).map(
+                lambda some: tuple(sorted(some))
+            ),
+        ),
+    ),
+    "trie proof response": Kind(
+        TrieProofResponse.decode, refusals | st.builds(TrieProofResponse, proof=blobs)
+    ),
+    "state range request": Kind(
+        StateRangeRequest.decode,
+        st.builds(
+            lambda target, keys, limit: StateRangeRequest(
+                target=target, start=min(keys), end=max(keys), limit=limit
+            ),
+            hashes,
+            st.tuples(addresses, addresses),
+            st.integers(1, MAX_RANGE_LEAVES),
+        ),
+    ),
+    "state range response": Kind(
+        StateRangeResponse.decode,
+        refusals
+        | st.builds(
+            StateRangeResponse,
+            oldest=heights,
+            newest=heights,
+            answer=st.none()
+            | st.builds(ProvenRange, leaves=st.binary(max_size=300), proof=st.binary(max_size=300)),
+        ),
+    ),
+    "trie diffs request": Kind(
+        TrieDiffsRequest.decode, st.builds(TrieDiffsRequest, first=heights, target=hashes)
+    ),
+    "trie diffs response": Kind(
+        TrieDiffsResponse.decode,
+        refusals
+        | st.builds(
+            TrieDiffsResponse,
+            changes=st.lists(st.binary(max_size=100), min_size=1, max_size=5).map(tuple),
         ),
     ),
     "header announcement": Kind(
