@@ -1,12 +1,13 @@
 """A harness whose only peer is live, and what tests of the live sync ask of it."""
 
 from node.blocks.block import Block
-from node.net.network import Verdict
+from node.net.network import MessageId, Verdict
 from node.sync.effects import ConsensusEstablished, ConsensusLost, SyncEvent
 from node.sync.live.config import QueueConfig
 from node.sync.tickets import Asker
 from protocols.messages.missing_blocks import MissingBlocksRequest
-from tests.build.sync import ALICE, SyncHarness, branch, head_of
+from protocols.types import PeerId
+from tests.build.sync import ALICE, BOB, SyncHarness, branch, head_of
 
 ACCEPT, IGNORE, REJECT = {Verdict.ACCEPT}, {Verdict.IGNORE}, {Verdict.REJECT}
 CONFIG = QueueConfig(include_body=True)
@@ -43,3 +44,12 @@ def missing_of(harness: SyncHarness) -> MissingBlocksRequest:
     request = harness.missing_request().request
     assert isinstance(request, MissingBlocksRequest)
     return request
+
+
+def gaps(harness: SyncHarness, count: int, peer: PeerId = BOB) -> list[MessageId]:
+    """Announce blocks of so many branches, each with a parent that is missing."""
+    messages: list[MessageId] = []
+    for _ in range(count):
+        fork = harness.builder.fork_from(harness.builder.genesis.hash)
+        messages += harness.announce(fork.extend(2)[1], peer)
+    return messages

@@ -204,7 +204,7 @@ def test_b07_the_window_ahead() -> None:
     assert harness.verdicts_of(outside) == IGNORE
     assert Ahead(ALICE) in harness.events
     assert harness.list_of(ALICE) is PeerList.MACRO
-    assert [sent.peer for sent in harness.open_requests(Asker.MACRO_HEAD)] == [ALICE]
+    assert [sent.peer for sent in harness.open_requests(Asker.MACRO_CHAIN)] == [ALICE]
 
 
 def test_b07_a_known_parent_outranks_too_far_ahead() -> None:
