@@ -31,6 +31,8 @@ from protocols.types import ADDRESS_BYTES
 
 BRANCH_TAG: Final = 0xFF
 
+_EMPTY_CHILD: Final = bytes(CHILD_BYTES)
+
 MAX_BRANCH_DEPTH: Final = 2 * ADDRESS_BYTES - 2
 """Below, at most 16 addresses share their nibbles, and that is a page."""
 
@@ -116,16 +118,18 @@ def _read_branch(payload: bytes, position: int) -> tuple[Node, int]:
     end = position + given.bit_count() * CHILD_BYTES
     if end > len(payload):
         raise WireError("Proof", "branch cut short")
-    branch = bytearray(BRANCH_BYTES)
+    children: list[bytes] = []
     for nibble in range(FAN_OUT):
         if given >> nibble & 1:
-            start = nibble * CHILD_BYTES
-            branch[start : start + CHILD_BYTES] = payload[position : position + CHILD_BYTES]
+            children.append(payload[position : position + CHILD_BYTES])
             position += CHILD_BYTES
+        else:
+            children.append(_EMPTY_CHILD)
+    branch = b"".join(children)
     counts = child_counts(branch)
     if max(counts) > MAX_COUNT or FAN_OUT - counts.count(0) != given.bit_count():
         raise WireError("Proof", f"count not in 1..{MAX_COUNT}")
-    return BranchNode(given, bytes(branch)), position
+    return BranchNode(given, branch), position
 
 
 def _read_page(payload: bytes, position: int) -> tuple[Node, int]:

@@ -139,6 +139,15 @@ class _Part(Enum):
     END = auto()
 
 
+# A member costs less by a name of its own than by that of its class: this is looked at most often.
+_GIVEN: Final = _Part.GIVEN
+_LEFT: Final = _Part.LEFT
+_INSIDE: Final = _Part.INSIDE
+_CUT: Final = _Part.CUT
+_NEXT: Final = _Part.NEXT
+_END: Final = _Part.END
+
+
 @dataclass(frozen=True, slots=True)
 class _Range:
     """The three keys that cut the trie, as strings of 40 nibbles."""
@@ -162,16 +171,16 @@ class _Range:
         prefix = place.prefix.hex()[: place.depth]
         start, last, end = (_nibble(key, prefix) for key in (self.start, self.last, self.end))
         behind = place.depth + 1
-        parts = [_Part.LEFT] * max(start, 0)
-        parts += [_Part.INSIDE] * (min(last, FAN_OUT) - len(parts))
-        parts += [_Part.NEXT] * (min(end + 1, FAN_OUT) - len(parts))
-        parts += [_Part.GIVEN] * (FAN_OUT - len(parts))
+        parts = [_LEFT] * max(start, 0)
+        parts += [_INSIDE] * (min(last, FAN_OUT) - len(parts))
+        parts += [_NEXT] * (min(end + 1, FAN_OUT) - len(parts))
+        parts += [_GIVEN] * (FAN_OUT - len(parts))
         if end < FAN_OUT and end > last and self.end[behind:].strip("f"):
-            parts[end] = _Part.END
+            parts[end] = _END
         if 0 <= last < FAN_OUT:
-            parts[last] = _Part.CUT if self.last[behind:].strip("f") else _Part.INSIDE
+            parts[last] = _CUT if self.last[behind:].strip("f") else _INSIDE
         if 0 <= start < FAN_OUT and self.start[behind:].strip("0"):
-            parts[start] = _Part.CUT
+            parts[start] = _CUT
         return parts
 
 
@@ -234,11 +243,11 @@ class _Prover:
         below: list[bytes] = []
         for nibble, part in enumerate(self._range.parts(place)):
             child = child_at(branch, nibble)
-            if part is _Part.CUT or (part is _Part.END and not self._has_next):
+            if part is _CUT or (part is _END and not self._has_next):
                 below.append(self._node(place.child(nibble), child.accounts))
-            elif part is not _Part.INSIDE and child.accounts:
+            elif part is not _INSIDE and child.accounts:
                 given[nibble] = child
-                self._has_next |= part is _Part.NEXT
+                self._has_next |= part is _NEXT
         return branch_node(given) + b"".join(below)
 
 
@@ -302,17 +311,18 @@ class _Verifier:
         branch = bytearray(node.branch)
         counts = child_counts(branch)
         for nibble, part in enumerate(self._range.parts(place)):
-            if part in _GIVEN or (part is _Part.END and self._next is not None):
+            is_walked = part is _CUT or (part is _END and self._next is None)
+            if not is_walked and part is not _INSIDE:
                 if counts[nibble]:
                     self._note_given(place, nibble, part, counts[nibble])
                 continue
             if counts[nibble]:
                 raise RejectedError
             middle = self._child_end(place.depth, nibble, first, end)
-            if part is _Part.INSIDE:
-                child = self._computed(place.depth + 1, first, middle)
-            else:
+            if is_walked:
                 child = self._node(place.child(nibble), first, middle)
+            else:
+                child = self._computed(place.depth + 1, first, middle)
             put_child(branch, nibble, child)
             first = middle
         assert first == end, "every account lies in a child that is computed or walked through"
@@ -322,9 +332,9 @@ class _Verifier:
         return Child(accounts, hash_branch(branch))
 
     def _note_given(self, place: Place, nibble: int, part: _Part, accounts: int) -> None:
-        if part is _Part.LEFT:
+        if part is _LEFT:
             self._before += accounts
-        elif part is _Part.NEXT and self._next is None:
+        elif part is _NEXT and self._next is None:
             self._next = Address(place.child(nibble).prefix.ljust(ADDRESS_BYTES, b"\0"))
 
     def _child_end(self, depth: int, nibble: int, first: int, end: int) -> int:
@@ -346,9 +356,6 @@ class _Verifier:
             put_child(branch, nibble, self._computed(depth + 1, first, middle))
             first = middle
         return Child(accounts, hash_branch(branch))
-
-
-_GIVEN: Final = (_Part.GIVEN, _Part.LEFT, _Part.NEXT)
 
 
 def _group_end(addresses: list[bytes], depth: int, first: int, end: int) -> int:
