@@ -1,0 +1,1 @@
+"""Dynamic state sync: the whole account state while the chain keeps moving."""
