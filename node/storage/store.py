@@ -44,6 +44,10 @@ class Table(Enum):
     """Height of a macro block (4 bytes big-endian) -> leaves of its epoch so far (8 bytes)."""
     HISTORY_INDEX = "history_index"
     """First half of a transaction's hash -> its place, for all of history."""
+    OPERATIONS = "operations"
+    """Block operations that wait for the state, in order."""
+    COVERAGE = "coverage"
+    """Key ranges of the accounts that a state sync has fetched."""
     VOTES = "votes"
     """What this validator has signed: it never signs against it after a restart."""
 
