@@ -1,4 +1,4 @@
-"""The states that a snapshot of the store can present and prove: of the last blocks of its chain."""
+"""The states that a snapshot of the store can present: those of the last blocks of its chain."""
 
 from dataclasses import dataclass
 
