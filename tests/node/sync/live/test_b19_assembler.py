@@ -245,6 +245,18 @@ def test_silent_peer_keeps_its_chance_while_another_is_asked() -> None:
     assert harness.answer(other, [first]) == []
 
 
+def test_all_fetches_of_a_body_are_cancelled_when_it_comes() -> None:
+    harness = live()
+    harness.join_live(BOB)
+    harness.announce_header(block(harness, 1), BOB)
+    harness.pass_time(4.1)
+    assert len(harness.open_requests(Asker.BODY)) == 2
+
+    harness.announce_body(block(harness, 1))
+
+    assert harness.open_requests(Asker.BODY) == []
+
+
 def test_peers_that_are_asked_for_one_body_are_bounded() -> None:
     harness = live()
     names = [PeerId(f"peer {index}") for index in range(6)]

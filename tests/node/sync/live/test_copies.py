@@ -87,6 +87,16 @@ def test_one_peer_has_one_forged_copy_of_a_block_that_is_pushed() -> None:
     assert harness.verdicts_of([honest]) == ACCEPT
 
 
+def test_a_peer_may_announce_again_what_is_being_pushed() -> None:
+    harness = live()
+    messages = harness.announce(block(harness, 1)) + harness.announce(block(harness, 1))
+    assert harness.verdicts_of(messages) == {None}
+
+    harness.settle()
+
+    assert harness.verdicts_of(messages) == ACCEPT
+
+
 def test_forged_copies_of_a_buffered_block_leave_room_for_the_good_one() -> None:
     harness = live()
     good = block(harness, 2)
