@@ -88,7 +88,7 @@ class Node:
         self.chain: Final = Chain.open(
             parts.store,
             parts.genesis,
-            keeps_bodies=traits.keeps_bodies,
+            retention=traits.retention,
             keeps_state=traits.keeps_state,
             clock=parts.clock,
             key_cache=self._keys,

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from node.chain.retention import Retention
 from protocols.types import Service
 
 
@@ -34,8 +35,8 @@ class Profile(StrEnum):
 class ProfileTraits:
     """One row of the table."""
 
-    keeps_bodies: bool
-    """Blocks are stored with their bodies."""
+    retention: Retention
+    """Which blocks stay stored."""
     keeps_state: bool
     """Blocks are executed and account state is kept."""
     include_body: bool
@@ -49,6 +50,11 @@ class ProfileTraits:
     max_peers: int
     """Default bound of connections: what it can serve grows with what it keeps."""
 
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether blocks are stored with their bodies."""
+        return self.retention.has_bodies
+
     def __post_init__(self) -> None:
         """Refuse a row that cannot work."""
         assert self.include_body or not self.keeps_bodies
@@ -57,7 +63,7 @@ class ProfileTraits:
 
 
 _HISTORY: Final = ProfileTraits(
-    keeps_bodies=True,
+    retention=Retention.ALL,
     keeps_state=True,
     include_body=True,
     services=Service.HEADERS | Service.BODIES | Service.HISTORY,
@@ -66,7 +72,9 @@ _HISTORY: Final = ProfileTraits(
     max_peers=100,
 )
 _FULL: Final = ProfileTraits(
-    keeps_bodies=True,
+    # In a network of Full nodes somebody must have the old blocks: one that has fallen behind gets
+    # on only by executing what it has missed.
+    retention=Retention.ALL,
     keeps_state=True,
     include_body=True,
     services=Service.HEADERS | Service.BODIES,
@@ -75,7 +83,7 @@ _FULL: Final = ProfileTraits(
     max_peers=100,
 )
 _LIGHT: Final = ProfileTraits(
-    keeps_bodies=False,
+    retention=Retention.BATCH,
     keeps_state=False,
     include_body=False,
     services=Service.HEADERS,
@@ -84,7 +92,7 @@ _LIGHT: Final = ProfileTraits(
     max_peers=50,
 )
 _PICO: Final = ProfileTraits(
-    keeps_bodies=False,
+    retention=Retention.BATCH,
     keeps_state=False,
     include_body=False,
     services=Service.HEADERS,

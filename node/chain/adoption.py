@@ -29,6 +29,7 @@ from node.chain.block_store import (
     unset_main,
 )
 from node.chain.head import ChainHead
+from node.chain.pruning import prune
 from node.chain.results import (
     BlockError,
     ChainEvent,
@@ -90,6 +91,9 @@ class MacroAdopter:
         self.added[block.hash] = block
         self.deleted.discard(block.hash)
         self.head = self.head.with_branch((), block)
+        for pruned in prune(self._writer, macro.number, self._settings):
+            self.added.pop(pruned, None)
+            self.deleted.add(pruned)
         final = Finalized(macro.hash, macro.number, (macro.hash,), rejected)
         if macro.validators is None:
             return (final,)
@@ -104,7 +108,6 @@ class MacroAdopter:
         for number, block_hash in stored:
             delete_block(self._writer, number, block_hash)
             unset_main(self._writer, number)
-            self.added.pop(block_hash, None)
             self.deleted.add(block_hash)
         return tuple(
             block_hash

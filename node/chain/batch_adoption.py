@@ -19,7 +19,6 @@ from node.chain.block_store import (
     save_block,
     save_encoded_body,
     set_main,
-    unset_main,
 )
 from node.chain.execution import index_transactions, revert_block
 from node.chain.fetched import FetchedBatch
@@ -29,7 +28,6 @@ from node.chain.overlay import Overlay
 from node.chain.results import (
     BlockError,
     ChainEvent,
-    Finalized,
     HistoryAdopted,
     InvalidBlock,
     Pushed,
@@ -95,7 +93,6 @@ class BatchAdopter:
             block = load_block(self._writer, block_hash)
             assert block is not None, "the branch is stored"
             revert_block(overlay, block, self._settings.policy)
-            unset_main(overlay, block.number)
         return overlay
 
     def _write(self, plan: BatchPlan) -> tuple[ChainEvent, ...]:
@@ -114,10 +111,10 @@ class BatchAdopter:
         self.added[plan.macro.hash] = plan.macro.without_body()
         accepted = (*(planned.block.hash for planned in plan.blocks), plan.macro.hash)
         final = finalize(writer, macro, before, accepted, self._settings)
-        for event in final:
-            if isinstance(event, Finalized):
-                self.deleted.update(event.rejected)
-        return HistoryAdopted(first, macro.number, macro.hash), *final
+        self.deleted.update(final.deleted)
+        for block_hash in final.deleted:
+            self.added.pop(block_hash, None)
+        return HistoryAdopted(first, macro.number, macro.hash), *final.events
 
     def _write_block(self, planned: PlannedBlock, known: frozenset[Hash32]) -> None:
         block = planned.block

@@ -93,6 +93,11 @@ def delete_block(writer: Writer, number: Height, block: Hash32) -> None:
     writer.delete(Table.BODIES, block)
 
 
+def delete_body(writer: Writer, block: Hash32) -> None:
+    """Remove the body of a block that stays."""
+    writer.delete(Table.BODIES, block)
+
+
 def hashes_between(reader: Reader, low: Height, high: Height) -> Iterator[tuple[Height, Hash32]]:
     """Yield all stored blocks with `low <= height < high`, ascending by height, then hash."""
     for key, _ in reader.scan(Table.HEIGHTS, height_key(low), height_key(high)):

@@ -30,6 +30,7 @@ from node.chain.punished import Absences
 from node.chain.push import BlockPusher
 from node.chain.reading import ChainReader
 from node.chain.results import BlockError, Pushed, PushResult
+from node.chain.retention import Retention
 from node.chain.settings import ChainSettings
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
@@ -67,7 +68,7 @@ class Chain(ChainReader):
         store: Store,
         genesis: Genesis,
         *,
-        keeps_bodies: bool,
+        retention: Retention,
         keeps_state: bool,
         clock: WallClock,
         key_cache: KeyCache,
@@ -83,7 +84,7 @@ class Chain(ChainReader):
             network=genesis.network,
             candidates=genesis.candidates,
             keys=key_cache,
-            keeps_bodies=keeps_bodies,
+            retention=retention,
             keeps_state=keeps_state,
         )
         with store.read() as reader:
@@ -313,7 +314,9 @@ def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHea
             f"the store is of another network: genesis {found}, not {genesis.hash.hex()[:16]}"
         )
     if reader.get(Table.META, _KEEPS_KEY) != _keeps(settings):
-        raise DataFolderError("the store was made by a profile that keeps other things")
+        raise DataFolderError(
+            "the store was made by a profile that keeps other things, or by an older version"
+        )
     head_hash = reader.get(Table.META, _HEAD_KEY)
     if head_hash is None:
         raise DataFolderError("the store does not say which block is its head")
@@ -321,7 +324,8 @@ def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHea
 
 
 def _keeps(settings: ChainSettings) -> bytes:
-    return bytes((settings.keeps_bodies, settings.keeps_state))
+    kept = "state" if settings.keeps_state else "blocks"
+    return f"{settings.retention.value} {kept}".encode()
 
 
 def _unjustified(header: Header) -> ProducerSignature | QuorumSignature:

@@ -4,17 +4,28 @@ M --+-- b --- b --- M'   accepted
     +-- x --- x          rejected, deleted
 """
 
+from typing import NamedTuple
+
 from node.blocks.header import MacroHeader
 from node.chain.block_store import delete_block, hashes_between, height_key
 from node.chain.execution import forget_transactions
 from node.chain.head import ChainHead
 from node.chain.history_lengths import save_history_length
 from node.chain.history_tree import load_leaf_count
+from node.chain.pruning import prune
 from node.chain.results import ChainEvent, EpochFinalized, Finalized
 from node.chain.settings import ChainSettings
 from node.policy import Policy
 from node.storage.store import Table, Writer
 from protocols.types import Hash32, Height
+
+
+class Finality(NamedTuple):
+    """What became of a batch and of older blocks."""
+
+    events: tuple[ChainEvent, ...]
+    deleted: tuple[Hash32, ...]
+    """Blocks that are no longer stored: those of other branches, and those that are too old."""
 
 
 def finalize(
@@ -23,7 +34,7 @@ def finalize(
     before: ChainHead,
     accepted: tuple[Hash32, ...],
     settings: ChainSettings,
-) -> tuple[ChainEvent, ...]:
+) -> Finality:
     """Make a batch final in the store.
 
     Args:
@@ -44,13 +55,13 @@ def finalize(
         save_history_length(writer, macro.number, load_leaf_count(writer, epoch))
         _prune_undo(writer, macro.number)
         _prune_transactions(writer, first, macro.number, settings.policy)
-        if not settings.keeps_bodies:
-            for block in accepted:
-                writer.delete(Table.BODIES, block)
-    finalized = Finalized(macro.hash, macro.number, accepted, tuple(block for _, block in rejected))
-    if macro.validators is None:
-        return (finalized,)
-    return (finalized, EpochFinalized(macro.hash, macro.number))
+    pruned = prune(writer, macro.number, settings)
+    closed = tuple(block for _, block in rejected)
+    finalized = Finalized(macro.hash, macro.number, accepted, closed)
+    events: tuple[ChainEvent, ...] = (finalized,)
+    if macro.validators is not None:
+        events += (EpochFinalized(macro.hash, macro.number),)
+    return Finality(events, closed + pruned)
 
 
 def _prune_undo(writer: Writer, height: Height) -> None:

@@ -21,6 +21,11 @@ def save_history_length(writer: Writer, macro: Height, length: int) -> None:
     writer.put(Table.HISTORY_LENGTHS, height_key(macro), length.to_bytes(_LENGTH_BYTES, "big"))
 
 
+def delete_history_length(writer: Writer, macro: Height) -> None:
+    """Forget the length at a macro block whose batch is no longer kept."""
+    writer.delete(Table.HISTORY_LENGTHS, height_key(macro))
+
+
 def load_history_length(reader: Reader, macro: Height) -> int | None:
     """Return how many transactions an epoch has up to the macro block at a height, or None.
 

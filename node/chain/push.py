@@ -43,7 +43,6 @@ from node.chain.results import (
     ChainEvent,
     EquivocationFound,
     Extended,
-    Finalized,
     InvalidBlock,
     InvalidFork,
     Orphan,
@@ -219,9 +218,9 @@ class BlockPusher:
             final = finalize(
                 self._writer, self.head.macro, before, (*below[1:], block.hash), self._settings
             )
-            self._note_rejected(final)
+            self._note_deleted(final.deleted)
             self._rules = self._settings.rules_above(self.head)
-            events += final
+            events += final.events
         outcome = PushOutcome.EXTENDED if isinstance(event, Extended) else PushOutcome.REBRANCHED
         return Pushed(outcome, events)
 
@@ -316,12 +315,10 @@ class BlockPusher:
         self.added.pop(block, None)
         self.deleted.add(block)
 
-    def _note_rejected(self, events: tuple[ChainEvent, ...]) -> None:
-        for event in events:
-            if isinstance(event, Finalized):
-                self.deleted.update(event.rejected)
-                for block in event.rejected:
-                    self.added.pop(block, None)
+    def _note_deleted(self, blocks: tuple[Hash32, ...]) -> None:
+        self.deleted.update(blocks)
+        for block in blocks:
+            self.added.pop(block, None)
 
     @property
     def _batch_end(self) -> Height:

@@ -20,6 +20,7 @@ from node.chain.block_store import (
 )
 from node.chain.execution import has_transaction
 from node.chain.head import ChainHead
+from node.chain.pruning import is_pruned
 from node.chain.recent import RecentBlocks
 from node.chain.settings import ChainSettings
 from node.chain.snapshot import StoredChain
@@ -59,7 +60,7 @@ class ChainReader:
     @property
     def keeps_bodies(self) -> bool:
         """Whether blocks are stored with their bodies."""
-        return self._settings.keeps_bodies
+        return self._settings.retention.has_bodies
 
     @property
     def keeps_state(self) -> bool:
@@ -126,6 +127,11 @@ class ChainReader:
             return head.hash_at(height)
         with self._store.read() as reader:
             return main_hash_at(reader, height)
+
+    def is_pruned(self, height: Height) -> bool:
+        """Tell whether the chain has come by a height, and keeps no block of it."""
+        with self._store.read() as reader:
+            return is_pruned(reader, height)
 
     @contextmanager
     def snapshot(self) -> Iterator[StoredChain]:

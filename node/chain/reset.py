@@ -2,6 +2,7 @@
 
 from node.blocks.block import Block
 from node.chain.block_store import save_block, set_main
+from node.chain.pruning import forget_pruning
 from node.storage.store import Table, Writer
 from protocols.types import Hash32
 
@@ -20,6 +21,7 @@ def clear_above_genesis(writer: Writer, genesis: Block) -> set[Hash32]:
     for table in (Table.HEADERS, Table.HEIGHTS, Table.MAIN_CHAIN):
         for key in [key for key, _ in writer.scan(table)]:
             writer.delete(table, key)
+    forget_pruning(writer)
     save_block(writer, genesis)
     set_main(writer, genesis)
     return deleted - {genesis.hash}

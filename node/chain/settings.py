@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from node.blocks.slots import Candidate
 from node.blocks.verify import BatchRules
 from node.chain.head import ChainHead
+from node.chain.retention import Retention
 from node.crypto.bls import KeyCache
 from node.policy import Policy
 
@@ -17,15 +18,19 @@ class ChainSettings:
     network: int
     candidates: tuple[Candidate, ...]
     keys: KeyCache
-    keeps_bodies: bool
-    """Bodies of final blocks stay stored."""
+    retention: Retention
+    """Which final blocks stay stored."""
     keeps_state: bool
-    """Blocks are executed."""
+    """Blocks are executed, which takes their bodies."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work."""
+        assert self.retention.has_bodies or not self.keeps_state
 
     @property
     def needs_bodies(self) -> bool:
         """Whether a block without its body is refused."""
-        return self.keeps_bodies or self.keeps_state
+        return self.retention.has_bodies
 
     def rules_above(self, head: ChainHead) -> BatchRules:
         """Return what the blocks above a head's macro block are verified against."""

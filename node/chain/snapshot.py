@@ -8,6 +8,7 @@ from node.chain.block_store import load_block, load_block_bytes, main_hash_at
 from node.chain.history_lengths import load_history_length
 from node.chain.history_proof import load_proof
 from node.chain.history_reading import load_transactions
+from node.chain.pruning import is_pruned
 from node.policy import Policy
 from node.storage.store import Reader
 from protocols.types import Hash32, Height
@@ -32,6 +33,10 @@ class StoredChain:
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
         return main_hash_at(self.reader, height)
+
+    def is_pruned(self, height: Height) -> bool:
+        """Tell whether the chain has come by a height, and keeps no block of it."""
+        return is_pruned(self.reader, height)
 
     def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
         """Return a stored block as `ChainView.block_bytes` does."""

@@ -35,6 +35,10 @@ class ChainSnapshot(Protocol):
         """Return a stored block as `ChainView.block_bytes` does."""
         ...
 
+    def is_pruned(self, height: Height) -> bool:
+        """Tell whether the chain has come by a height, and keeps no block of it."""
+        ...
+
     def history_length(self, macro: Height) -> int | None:
         """Return how many transactions an epoch has up to a macro block, or None if not kept."""
         ...
@@ -135,6 +139,14 @@ class ChainView(Protocol):
 
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
+        ...
+
+    def is_pruned(self, height: Height) -> bool:
+        """Tell whether the chain has come by a height, and keeps no block of it.
+
+        Election blocks stay, unless the node came by without having them. Of a block of which only
+        the hash is known it says nothing.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[ChainSnapshot]:

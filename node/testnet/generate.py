@@ -16,6 +16,7 @@ from typing import Final
 
 from node.chain.genesis import Genesis
 from node.chain.growing import GrowingChain
+from node.chain.retention import Retention
 from node.config_file import settings_text
 from node.crypto.bls import KeyCache
 from node.errors import ConfigError
@@ -127,7 +128,7 @@ def _grow(
         chain = GrowingChain.open(
             store,
             genesis,
-            keeps_bodies=True,
+            retention=Retention.ALL,
             keeps_state=True,
             clock=SystemClock(),
             key_cache=KeyCache(),

@@ -13,6 +13,7 @@ from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import ChainEvent, Extended, Pushed
+from node.chain.retention import Retention
 from node.config import SyncConfig
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
@@ -72,7 +73,12 @@ async def _opened(
     keys = KeyCache()
     yield (
         Chain.open(
-            store, genesis, keeps_bodies=True, keeps_state=True, clock=SystemClock(), key_cache=keys
+            store,
+            genesis,
+            retention=Retention.ALL,
+            keeps_state=True,
+            clock=SystemClock(),
+            key_cache=keys,
         ),
         keys,
     )

@@ -10,6 +10,7 @@ from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import Pushed, PushOutcome
+from node.chain.retention import Retention
 from node.crypto.bls import KeyCache
 from node.policy import Policy
 from node.storage.disk import DiskStore
@@ -71,7 +72,7 @@ def open_full(store: DiskStore, genesis: Genesis) -> Chain:
     return Chain.open(
         store,
         genesis,
-        keeps_bodies=True,
+        retention=Retention.ALL,
         keeps_state=True,
         clock=FixedClock(),
         key_cache=KeyCache(),

@@ -21,6 +21,7 @@ from node.blocks.validators import SignerSet, Validators
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import Pushed, PushOutcome, PushResult
+from node.chain.retention import Retention
 from node.crypto import bls
 from node.crypto.bls import KeyCache
 from node.crypto.seeds import next_seed
@@ -44,7 +45,7 @@ def open_chain(
     genesis: Genesis,
     *,
     store: Store | None = None,
-    keeps_bodies: bool = True,
+    retention: Retention = Retention.ALL,
     keeps_state: bool = True,
     clock: FixedClock | None = None,
 ) -> Chain:
@@ -52,7 +53,7 @@ def open_chain(
     return Chain.open(
         store or MemoryStore(),
         genesis,
-        keeps_bodies=keeps_bodies,
+        retention=retention,
         keeps_state=keeps_state,
         clock=clock or FixedClock(),
         key_cache=KEY_CACHE,
@@ -60,8 +61,8 @@ def open_chain(
 
 
 def light_chain(genesis: Genesis, *, store: Store | None = None) -> Chain:
-    """Open a chain that keeps neither bodies nor state."""
-    return open_chain(genesis, store=store, keeps_bodies=False, keeps_state=False)
+    """Open a chain that keeps neither bodies nor state, as Light and Pico do."""
+    return open_chain(genesis, store=store, retention=Retention.BATCH, keeps_state=False)
 
 
 def push_one(chain: Chain, block: Block) -> PushResult:

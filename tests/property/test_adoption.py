@@ -18,6 +18,7 @@ from node.blocks.body import EquivocationProof
 from node.chain.chain import Chain
 from node.chain.equivocation import equivocation_between
 from node.chain.results import Finalized, HistoryAdopted, Pushed, PushOutcome
+from node.chain.retention import Retention
 from node.policy import Policy
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
@@ -139,12 +140,15 @@ def fork_above(chain: Chain, builder: ChainBuilder, count: int) -> list[Block]:
     return fork.blocks[macro.number :]
 
 
-@given(KINDS, DELIVERIES)
+@given(KINDS, DELIVERIES, st.sampled_from([Retention.ALL, Retention.WINDOW]))
 @settings(deadline=None, max_examples=25)
-def test_adopted_is_as_pushed(kinds: tuple[Kind, ...], deliveries: list[Delivery]) -> None:
+def test_adopted_is_as_pushed(
+    kinds: tuple[Kind, ...], deliveries: list[Delivery], retention: Retention
+) -> None:
     builder = grow(kinds)
     store, pushed_store = MemoryStore(), MemoryStore()
-    chain, pushed = open_chain(GENESIS, store=store), open_chain(GENESIS, store=pushed_store)
+    chain = open_chain(GENESIS, store=store, retention=retention)
+    pushed = open_chain(GENESIS, store=pushed_store, retention=retention)
     push(pushed, builder.blocks)
     deliver(chain, builder, deliveries)
 
@@ -152,7 +156,7 @@ def test_adopted_is_as_pushed(kinds: tuple[Kind, ...], deliveries: list[Delivery
     assert chain.validators == pushed.validators
     mine, theirs = contents(store), contents(pushed_store)
     assert [table for table in Table if mine[table] != theirs[table]] == []
-    assert open_chain(GENESIS, store=store).head == chain.head
+    assert open_chain(GENESIS, store=store, retention=retention).head == chain.head
     after = builder.fork_from(builder.head.hash)
     after.extend(POLICY.batch_length, [[transaction(nonce=7, validity_start=builder.head.number)]])
     push(chain, after.blocks[builder.head.number :])

@@ -13,6 +13,7 @@ import trio
 from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.results import Pushed
+from node.chain.retention import Retention
 from node.errors import Fault, UnavailableError
 from node.net.hub import Hub, LinkConditions, Transmission
 from node.net.network import MessageId, Verdict
@@ -80,7 +81,7 @@ class Follower:
         self.chain = Chain.open(
             self.store,
             self.cluster.builder.genesis,
-            keeps_bodies=keeps,
+            retention=Retention.ALL if keeps else Retention.BATCH,
             keeps_state=keeps,
             clock=VirtualClock(),
             key_cache=KEY_CACHE,

@@ -240,6 +240,6 @@ class Nodes:
                 continue
             chain = node.node.chain
             for height, blocks in self.finals.items():
-                if height <= chain.macro_head.number:
+                if height <= chain.macro_head.number and not chain.is_pruned(height):
                     assert {node.hash_at(height)} == blocks, (node.spec.name, height)
             assert {fault for _, fault in node.faults} <= HARMLESS, (node.spec.name, node.faults)

@@ -17,6 +17,7 @@ from node.blocks.justification import decode_justification
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import Orphan, Pushed
+from node.chain.retention import Retention
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
@@ -136,7 +137,7 @@ class SimValidator:
         return Chain.open(
             self.store,
             self.cluster.genesis,
-            keeps_bodies=True,
+            retention=Retention.ALL,
             keeps_state=True,
             clock=self.wall_clock,
             key_cache=KEY_CACHE,

@@ -9,6 +9,7 @@ import pytest
 
 from node.blocks.header import MacroHeader, MicroHeader
 from node.chain.results import BlockError, Pushed
+from node.chain.retention import Retention
 from node.crypto.seeds import next_seed
 from node.errors import DataFolderError, StorageError
 from node.storage.memory import MemoryStore
@@ -65,12 +66,24 @@ def test_store_of_another_network_is_refused() -> None:
         open_chain(genesis(network=2), store=store)
 
 
-@pytest.mark.parametrize("flags", [(True, False), (False, True), (False, False)])
-def test_store_of_another_profile_is_refused(flags: tuple[bool, bool]) -> None:
+@pytest.mark.parametrize(
+    ("retention", "keeps_state"),
+    [(Retention.WINDOW, True), (Retention.ALL, False), (Retention.BATCH, False)],
+)
+def test_store_of_another_profile_is_refused(retention: Retention, keeps_state: bool) -> None:
     store = MemoryStore()
     open_chain(genesis(), store=store)
     with pytest.raises(DataFolderError, match="profile"):
-        open_chain(genesis(), store=store, keeps_bodies=flags[0], keeps_state=flags[1])
+        open_chain(genesis(), store=store, retention=retention, keeps_state=keeps_state)
+
+
+def test_store_of_an_older_version_is_refused() -> None:
+    store = MemoryStore()
+    open_chain(genesis(), store=store)
+    with store.write() as writer:
+        writer.put(Table.META, b"keeps", bytes((1, 1)))
+    with pytest.raises(DataFolderError, match="older version"):
+        open_chain(genesis(), store=store)
 
 
 @pytest.mark.parametrize(

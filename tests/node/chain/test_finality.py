@@ -45,17 +45,6 @@ def test_transactions_are_remembered_for_a_window() -> None:
     assert contents(store)[Table.TRANSACTIONS] == ()
 
 
-def test_bodies_of_final_blocks_are_kept_or_not() -> None:
-    builder, kept, dropped = ChainBuilder(), MemoryStore(), MemoryStore()
-    builder.extend(6)
-    builder.push_all(open_chain(builder.genesis, store=kept))
-    builder.push_all(open_chain(builder.genesis, store=dropped, keeps_bodies=False))
-
-    assert len(contents(kept)[Table.BODIES]) == 7
-    left = {key for key, _ in contents(dropped)[Table.BODIES]}
-    assert left == {builder.genesis.hash, *(block.hash for block in builder.blocks[4:])}
-
-
 def test_skipped_slots_are_punished_in_the_next_batch_and_not_paid() -> None:
     builder = ChainBuilder()
     chain = builder.chain

@@ -7,6 +7,7 @@ from node.accounts.transaction import Transaction
 from node.chain.genesis import Genesis
 from node.chain.growing import GrowingChain
 from node.chain.results import Pushed, PushOutcome
+from node.chain.retention import Retention
 from node.keys import NodeKeys
 from node.policy import Policy
 from node.storage.memory import MemoryStore
@@ -39,7 +40,7 @@ def grown(batches: int) -> tuple[GrowingChain, MemoryStore]:
     chain = GrowingChain.open(
         store,
         GENESIS,
-        keeps_bodies=True,
+        retention=Retention.ALL,
         keeps_state=True,
         clock=FixedClock(),
         key_cache=KEY_CACHE,
@@ -85,7 +86,7 @@ def test_it_goes_on_from_what_is_stored() -> None:
     chain = GrowingChain.open(
         store,
         GENESIS,
-        keeps_bodies=True,
+        retention=Retention.ALL,
         keeps_state=True,
         clock=FixedClock(),
         key_cache=KEY_CACHE,

@@ -182,6 +182,9 @@ class TamperedView:
             return None
         return self.chain.block_bytes(block, with_body=with_body)
 
+    def is_pruned(self, height: Height) -> bool:
+        return self.chain.is_pruned(height)
+
     def hash_at(self, height: Height) -> Hash32 | None:
         return self.chain.hash_at(height)
 
