@@ -25,7 +25,7 @@ from node.storage.memory import MemoryStore
 from node.storage.store import Table
 from tests.build.blocks import digest, justify
 from tests.build.chain import ChainBuilder, contents, light_chain, push_one
-from tests.build.keys import SMALL_POLICY, validators
+from tests.build.keys import GENESIS_TIMESTAMP, SMALL_POLICY, validators
 
 LENGTH = SMALL_POLICY.epoch_length
 
@@ -223,6 +223,12 @@ def test_punished_slots_must_exist() -> None:
     assert error_of(new_chain(), wrong) == BlockError.WRONG_PUNISHED_SET
     good = resigned(checkpoint, punished=SignerSet(1 << 11))
     assert isinstance(new_chain().adopt_macro_blocks([good])[0], Pushed)
+
+
+def test_time_may_stand_still() -> None:
+    (checkpoint,) = at(4)
+    (result,) = new_chain().adopt_macro_blocks([resigned(checkpoint, timestamp=GENESIS_TIMESTAMP)])
+    assert isinstance(result, Pushed)
 
 
 def test_blocks_without_a_quorum() -> None:

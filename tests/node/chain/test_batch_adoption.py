@@ -10,7 +10,7 @@ import pytest
 from node.accounts.transaction import Transaction
 from node.blocks.block import Block
 from node.blocks.body import MicroBody
-from node.blocks.header import MacroHeader, MicroHeader
+from node.blocks.header import Header, MacroHeader, MicroHeader
 from node.blocks.justification import (
     Justification,
     ProducerSignature,
@@ -280,35 +280,63 @@ def test_given_bodies_belong_where_they_are() -> None:
 
 
 def forged_batch(
-    builder: ChainBuilder, block: Block, transactions: tuple[Transaction, ...]
+    builder: ChainBuilder,
+    first: Block,
+    transactions: tuple[Transaction, ...] = (),
+    *,
+    skips: int = 2,
 ) -> FetchedBatch:
     """Return what a quorum that signs anything could make of one block above genesis."""
-    skips = [block]
-    for _ in range(2):
-        parent = skips[-1].header
-        header = replace(
-            parent,
-            number=parent.number + 1,
-            parent_hash=parent.hash,
-            timestamp=parent.timestamp + 4000,
-            extra_data=b"",
-            body_root=MicroBody().root,
-            diff_root=builder.make_skip().header.diff_root,
-        )
-        assert isinstance(header, MicroHeader)
-        message = skip_message(header.network, header.number, parent.seed)
-        skips.append(Block(header, SkipProof(*builder.signed_by_all(message)), None))
+    blocks = [first]
+    for _ in range(skips):
+        blocks.append(skip_above(builder, blocks[-1].header))
+    return closed_batch(builder, blocks, transactions)
+
+
+def skip_above(builder: ChainBuilder, parent: Header) -> Block:
+    header = replace(
+        builder.make_skip().header,
+        number=parent.number + 1,
+        parent_hash=parent.hash,
+        seed=parent.seed,
+        history_root=parent.history_root,
+    )
+    assert isinstance(header, MicroHeader)
+    message = skip_message(header.network, header.number, parent.seed)
+    return Block(header, SkipProof(*builder.signed_by_all(message)), None)
+
+
+def closed_batch(
+    builder: ChainBuilder, blocks: list[Block], transactions: tuple[Transaction, ...] = ()
+) -> FetchedBatch:
+    """Return a batch that ends with a real macro block's header on top of any blocks."""
+    real, last = branch().block_at(4).header, blocks[-1].header
+    assert isinstance(real, MacroHeader)
+    header = replace(real, parent_hash=last.hash, history_root=last.history_root)
+    return FetchedBatch(
+        macro=builder.signed_macro(header, None), blocks=tuple(blocks), transactions=transactions
+    )
+
+
+def test_a_quorum_cannot_number_blocks_as_it_likes() -> None:
+    builder = ChainBuilder()
+    second = replace(builder.make_micro().header, number=2)
+    assert isinstance(second, MicroHeader)
+    first = builder.signed_micro(second, None)
+    for skips in (1, 2):
+        result = refused(new_chain(), forged_batch(builder, first, skips=skips))
+        assert result.error is BlockError.WRONG_NUMBER
+
+
+def test_a_quorum_cannot_end_a_batch_in_its_middle() -> None:
+    builder = ChainBuilder()
+    first = builder.make_micro().without_body()
+    second = skip_above(builder, first.header)
     real = branch().block_at(4).header
     assert isinstance(real, MacroHeader)
-    last = skips[-1].header
-    macro = replace(
-        real, parent_hash=last.hash, history_root=last.history_root, timestamp=last.timestamp
-    )
-    return FetchedBatch(
-        macro=builder.signed_macro(macro, None),
-        blocks=tuple(skips),
-        transactions=transactions,
-    )
+    third = builder.signed_macro(replace(real, number=3, parent_hash=second.hash), None)
+    result = refused(new_chain(), closed_batch(builder, [first, second, third]))
+    assert result == InvalidBlock(BlockError.WRONG_TYPE, third.hash)
 
 
 def test_a_quorum_cannot_spend_what_is_not_there() -> None:
