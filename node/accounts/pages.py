@@ -19,6 +19,7 @@ A place in the tree is a depth (nibbles above it) and a prefix (those nibbles, t
 odd last one stands in the high half).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
@@ -99,6 +100,22 @@ def nibble_at(address: bytes, depth: int) -> int:
     """Return the nibble of an address that decides at a depth."""
     byte = address[depth >> 1]
     return byte & 0x0F if depth & 1 else byte >> 4
+
+
+def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> int:
+    """Return where the addresses end that have the nibble of the first one at a depth.
+
+    Args:
+        addresses: Ascending; from `first` up to, not including, `end` they share what is above.
+        depth: Of the nibble.
+        first: Index of the first of them.
+        end: Index behind the last.
+    """
+    address, index = addresses[first], depth >> 1
+    byte = address[index] + 1 if depth % 2 else (address[index] | 0x0F) + 1
+    if byte > 0xFF:
+        return end
+    return bisect_left(addresses, address[:index] + bytes((byte,)), first, end)
 
 
 def hash_page(records: Iterable[Record]) -> Hash32:

@@ -20,7 +20,6 @@ page that is walked through holds its records outside of `[start, L]`. So there 
 each state, range and number of accounts.
 """
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Self
@@ -38,6 +37,7 @@ from node.accounts.pages import (
     accounts_below,
     child_at,
     child_counts,
+    group_end,
     hash_branch,
     nibble_at,
     put_child,
@@ -342,7 +342,7 @@ class _Verifier:
         addresses = self._leaves.addresses
         if first == end or nibble_at(addresses[first], depth) != nibble:
             return first
-        return _group_end(addresses, depth, first, end)
+        return group_end(addresses, depth, first, end)
 
     def _computed(self, depth: int, first: int, end: int) -> Child:
         """Build the subtree that is made of nothing but accounts of the answer."""
@@ -351,17 +351,8 @@ class _Verifier:
         branch = bytearray(BRANCH_BYTES)
         accounts = end - first
         while first < end:
-            middle = _group_end(self._leaves.addresses, depth, first, end)
+            middle = group_end(self._leaves.addresses, depth, first, end)
             nibble = nibble_at(self._leaves.addresses[first], depth)
             put_child(branch, nibble, self._computed(depth + 1, first, middle))
             first = middle
         return Child(accounts, hash_branch(branch))
-
-
-def _group_end(addresses: list[bytes], depth: int, first: int, end: int) -> int:
-    """Return where the addresses end that have the nibble of the first one at a depth."""
-    address, index = addresses[first], depth >> 1
-    byte = address[index] + 1 if depth % 2 else (address[index] | 0x0F) + 1
-    if byte > 0xFF:
-        return end
-    return bisect_left(addresses, address[:index] + bytes((byte,)), first, end)

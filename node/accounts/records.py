@@ -6,7 +6,8 @@ record  = address: 20 bytes || length: 2 bytes || value: 1..65535 bytes
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import lt
+from itertools import accumulate
+from operator import itemgetter, lt
 from struct import Struct
 from typing import Final, Self
 
@@ -55,6 +56,14 @@ class Records:
             raise WireError("Records", "addresses not ascending")
         return cls(payload, addresses, offsets)
 
+    def items(self) -> Iterable[Record]:
+        """Yield addresses and values, without a step of Python for each where that can be."""
+        if not isinstance(self.offsets, range):
+            return iter(self)
+        value_bytes = self.offsets.step - HEAD_BYTES
+        record = Struct(f"{ADDRESS_BYTES}s{LENGTH_BYTES}x{value_bytes}s")
+        return record.iter_unpack(self.payload)
+
     def slice(self, first: int, end: int) -> bytes:
         """Return the bytes of the records `first <= index < end`."""
         return self.payload[self.offsets[first] : self.offsets[end]]
@@ -70,6 +79,23 @@ def encode_records(records: Iterable[Record]) -> bytes:
     for address, value in records:
         parts += address, len(value).to_bytes(LENGTH_BYTES, "big"), value
     return b"".join(parts)
+
+
+def records_of(items: Sequence[Record]) -> Records:
+    """Put accounts together that are in address order, no address twice."""
+    lengths = set(map(len, map(itemgetter(1), items)))
+    offsets: Sequence[int]
+    if len(lengths) == 1:
+        (length,) = lengths
+        head = length.to_bytes(LENGTH_BYTES, "big")
+        parts = [address + head + value for address, value in items]
+        width = HEAD_BYTES + length
+        offsets = range(0, len(items) * width + 1, width)
+    else:
+        heads = {length: length.to_bytes(LENGTH_BYTES, "big") for length in lengths}
+        parts = [address + heads[len(value)] + value for address, value in items]
+        offsets = [0, *accumulate(map(len, parts))]
+    return Records(b"".join(parts), [address for address, _ in items], offsets)
 
 
 def _scan_equal(payload: bytes) -> tuple[list[bytes], Sequence[int]] | None:

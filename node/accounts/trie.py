@@ -9,12 +9,14 @@ what it proposes, and a verifier compares it with the header first. Planning rea
 branches above the changed accounts and nothing else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from typing import NamedTuple, TypeAlias
+from itertools import groupby, islice
+from typing import Final, TypeAlias
 
 from node.accounts.pages import (
+    BRANCH_BYTES,
     EMPTY_ROOT,
     FAN_OUT,
     NO_CHILD,
@@ -27,6 +29,7 @@ from node.accounts.pages import (
     build_subtree,
     child_at,
     encode_branch,
+    group_end,
     hash_branch,
     nibble_at,
     page_child,
@@ -34,7 +37,8 @@ from node.accounts.pages import (
     root_from_records,
     root_of,
 )
-from node.storage.store import Reader, Table, Writer
+from node.accounts.records import Records, records_of
+from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import Address, Hash32
 
 __all__ = [
@@ -46,6 +50,9 @@ __all__ = [
     "root_from_records",
     "update",
 ]
+
+BUILT_AT_ONCE: Final = 16_384
+"""Most accounts held while branches are built: a few MB, and more of them are not faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +102,8 @@ def update(writer: Writer, changes: Mapping[Address, bytes | None]) -> Hash32:
 
 def rebuild(writer: Writer) -> Hash32:
     """Make all branches anew from the stored accounts and return the root."""
-    for key in [key for key, _ in writer.scan(Table.BRANCHES)]:
-        writer.delete(Table.BRANCHES, key)
-    return root_of(_build_branches(writer, writer.scan(Table.ACCOUNTS)))
+    delete_range(writer, Table.BRANCHES)
+    return root_of(_Builder(writer).build(ROOT))
 
 
 _Change: TypeAlias = tuple[Address, bytes | None]
@@ -158,44 +164,70 @@ def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_
         yield nibble, list(group)
 
 
-class _Part(NamedTuple):
-    """A subtree in the making."""
+class _Source:
+    """Accounts of a store in their order, read once, a bounded number of them held."""
 
-    child: Child
-    records: tuple[Record, ...]
-    """All of it as long as it is a page, so that it can still become part of a larger page."""
+    def __init__(self, reader: Reader) -> None:
+        self._items = reader.scan(Table.ACCOUNTS)
+        self._held: list[Record] = []
 
-
-_NO_PART = _Part(NO_CHILD, ())
-
-
-def _build_branches(writer: Writer, records: Iterable[Record]) -> Child:
-    """Write the branches above sorted records, holding one 256th of them at a time."""
-    parts: dict[int, _Part] = {}
-    for first, group in groupby(records, key=lambda record: record[0][0]):
-        parts[first] = _build_part(writer, Place(2, bytes((first,))), tuple(group))
-    halves = [
-        _join(writer, ROOT.child(high), [parts.get(high << 4 | low, _NO_PART) for low in range(16)])
-        for high in range(FAN_OUT)
-    ]
-    return _join(writer, ROOT, halves).child
+    def take(self, place: Place) -> list[Record] | None:
+        """Take the accounts at a place, before which none is left; None if they are too many."""
+        missing = BUILT_AT_ONCE + 1 - len(self._held)
+        if missing > 0:
+            # As many again, so that small takes do not copy the rest each time.
+            self._held += islice(self._items, missing + BUILT_AT_ONCE)
+        end = place.end
+        count = len(self._held) if end is None else bisect_left(self._held, (end, b""))
+        if count > BUILT_AT_ONCE:
+            return None
+        taken, self._held = self._held[:count], self._held[count:]
+        return taken
 
 
-def _build_part(writer: Writer, place: Place, records: tuple[Record, ...]) -> _Part:
-    branches: dict[bytes, bytes | None] = {}
-    child = build_subtree(place, records, branches)
-    _write(writer, Table.BRANCHES, branches)
-    return _Part(child, records if child.accounts <= PAGE_ACCOUNTS else ())
+class _Builder:
+    """Writes the branches above all accounts of a store."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._source = _Source(writer)
+
+    def build(self, place: Place) -> Child:
+        items = self._source.take(place)
+        if items is not None:
+            return self._build_at_once(place, records_of(items))
+        children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
+        branch = encode_branch(children)
+        self._writer.put(Table.BRANCHES, place.key, branch)
+        return Child(sum(child.accounts for child in children), hash_branch(branch))
+
+    def _build_at_once(self, place: Place, records: Records) -> Child:
+        count = len(records)
+        if count <= PAGE_ACCOUNTS:
+            return records.page(0, count) if count else NO_CHILD
+        branches: dict[bytes, bytes] = {}
+        child = _build_branch(place, records, 0, count, branches)
+        self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
+        return child
 
 
-def _join(writer: Writer, place: Place, parts: list[_Part]) -> _Part:
-    accounts = sum(part.child.accounts for part in parts)
-    if accounts <= PAGE_ACCOUNTS:
-        records = tuple(record for part in parts for record in part.records)
-        return _Part(page_child(records), records)
-    branch = encode_branch(part.child for part in parts)
-    writer.put(Table.BRANCHES, place.key, branch)
-    return _Part(Child(accounts, hash_branch(branch)), ())
+def _build_branch(
+    place: Place, records: Records, first: int, end: int, branches: dict[bytes, bytes]
+) -> Child:
+    """Hash the records `first <= index < end`, too many for a page; note the branches."""
+    branch = bytearray(BRANCH_BYTES)
+    accounts = end - first
+    while first < end:
+        middle = group_end(records.addresses, place.depth, first, end)
+        nibble = nibble_at(records.addresses[first], place.depth)
+        if middle - first <= PAGE_ACCOUNTS:
+            child = records.page(first, middle)
+        else:
+            child = _build_branch(place.child(nibble), records, first, middle, branches)
+        put_child(branch, nibble, child)
+        first = middle
+    branches[place.key] = bytes(branch)
+    return Child(accounts, hash_branch(branch))
 
 
 def _write(

@@ -5,7 +5,7 @@ happened; else it is flushed into the transaction below. A proposal is never flu
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
 
@@ -30,6 +30,11 @@ class Overlay:
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """Set a value."""
         self._write(table, key, value)
+
+    def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set many values."""
+        for key, value in items:
+            self._write(table, key, value)
 
     def delete(self, table: Table, key: bytes) -> None:
         """Remove a key; a missing key is fine."""

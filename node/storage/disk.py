@@ -13,7 +13,7 @@ Open it after a fork: LMDB's locks belong to the process that took them.
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -165,6 +165,11 @@ class _Writer(_Reader):
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         assert 0 < len(key) <= MAX_KEY_BYTES
         self._transaction.put(key, value, db=self._tables[table])
+
+    def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            # Keys that are empty or too long are refused by LMDB, as a bug of ours.
+            cursor.putmulti(items)
 
     def delete(self, table: Table, key: bytes) -> None:
         self._transaction.delete(key, db=self._tables[table])

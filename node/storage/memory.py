@@ -7,7 +7,7 @@ costs what it changed and nothing is ever copied whole.
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
@@ -173,6 +173,10 @@ class _Transaction(_Snapshot):
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         assert 0 < len(key) <= MAX_KEY_BYTES
         self._set(table, key, value)
+
+    def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:
+        for key, value in items:
+            self.put(table, key, value)
 
     def delete(self, table: Table, key: bytes) -> None:
         self._set(table, key, None)

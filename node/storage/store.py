@@ -4,13 +4,17 @@ Two implementations, one contract: LMDB on disk (`node.storage.disk`) and memory
 (`node.storage.memory`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from enum import Enum
+from itertools import islice
 from typing import Final, Protocol
 
 MAX_KEY_BYTES: Final = 511
 """Longest key of any table: what LMDB allows. A key is never empty."""
+
+DELETED_AT_ONCE: Final = 4096
+"""Keys that are held while many are deleted."""
 
 
 class Table(Enum):
@@ -81,6 +85,13 @@ class Writer(Reader, Protocol):
         """Set a value."""
         ...
 
+    def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Set many values, at half of what each alone would cost; fastest in ascending order.
+
+        The items must not come from a scan of the same table.
+        """
+        ...
+
     def delete(self, table: Table, key: bytes) -> None:
         """Remove a key; a missing key is fine."""
         ...
@@ -108,3 +119,13 @@ class Store(Protocol):
     def close(self) -> None:
         """Release the files. Nothing may be used afterwards."""
         ...
+
+
+def delete_range(writer: Writer, table: Table, start: bytes = b"", end: bytes | None = None) -> int:
+    """Remove the keys with `start <= key < end`, however many; return their number."""
+    deleted = 0
+    while keys := [key for key, _ in islice(writer.scan(table, start, end), DELETED_AT_ONCE)]:
+        for key in keys:
+            writer.delete(table, key)
+        deleted += len(keys)
+    return deleted

@@ -9,7 +9,7 @@ import pytest
 
 from node.storage.disk import DiskStore
 from node.storage.memory import MemoryStore
-from node.storage.store import MAX_KEY_BYTES, Reader, Store, Table
+from node.storage.store import DELETED_AT_ONCE, MAX_KEY_BYTES, Reader, Store, Table, delete_range
 
 THREADS = 4
 ROUNDS = 50
@@ -92,6 +92,19 @@ def test_the_newest_value_wins(store: Store) -> None:
         assert list(reader.scan(Table.UNDO)) == [(b"key", b"third")]
 
 
+def test_many_values_are_set_at_once_in_any_order(store: Store) -> None:
+    fill(store, 3, 7)
+    with store.write() as writer:
+        writer.put_many(Table.UNDO, ((key(n), b"value %d" % n) for n in (9, 1, 7, 5)))
+        writer.put_many(Table.UNDO, [(key(3), b"new"), (key(3), b"newer")])
+        writer.put_many(Table.UNDO, [])
+        assert writer.get(Table.UNDO, key(3)) == b"newer"
+        assert writer.get(Table.VOTES, key(9)) is None
+        writer.put(Table.UNDO, key(3), b"value 3")
+    with store.read() as reader:
+        assert numbers(reader) == [1, 3, 5, 7, 9]
+
+
 def test_deleting_removes_and_a_missing_key_is_fine(store: Store) -> None:
     fill(store, 1, 2)
     with store.write() as writer:
@@ -100,6 +113,18 @@ def test_deleting_removes_and_a_missing_key_is_fine(store: Store) -> None:
         writer.delete(Table.UNDO, key(9))
     with store.read() as reader:
         assert numbers(reader) == [2]
+
+
+def test_a_range_is_deleted_however_long(store: Store) -> None:
+    count = 2 * DELETED_AT_ONCE + 5
+    fill(store, *range(count + 10))
+    with store.write() as writer:
+        assert delete_range(writer, Table.UNDO, key(3), key(count)) == count - 3
+        assert delete_range(writer, Table.UNDO, key(3), key(count)) == 0
+    with store.read() as reader:
+        assert numbers(reader) == [0, 1, 2, *range(count, count + 10)]
+    with store.write() as writer:
+        assert delete_range(writer, Table.UNDO) == 13
 
 
 def test_tables_do_not_share_keys(store: Store) -> None:

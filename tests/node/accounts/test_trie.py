@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from node.accounts import trie
 from node.accounts.pages import EMPTY_ROOT, PAGE_ACCOUNTS, root_from_records
 from node.accounts.trie import plan, rebuild, root, update
 from node.storage.memory import MemoryStore
@@ -172,6 +173,22 @@ def spoil(writer: Writer, branches: Iterable[bytes]) -> None:
     for key in branches:
         writer.put(Table.BRANCHES, key, bytes(640))
     writer.put(Table.BRANCHES, b"\x05abc", bytes(640))
+
+
+@pytest.mark.parametrize("at_once", [64, 65, 100, 400])
+def test_rebuild_holds_only_some_accounts_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(trie, "BUILT_AT_ONCE", at_once)
+    crowd = {Address((2**159 + n).to_bytes(20, "big")): b"in a crowd" for n in range(300)}
+    accounts = {**spread(700), **crowd, Address(b"\xff" * 20): b"last"}
+    store = filled(accounts)
+    with store.read() as reader:
+        assert root(reader) == root_from_records(accounts.items())
+    updated = MemoryStore()
+    with updated.write() as writer:
+        update(writer, accounts)
+    assert table(store, Table.BRANCHES) == table(updated, Table.BRANCHES)
 
 
 def test_a_missing_branch_is_noticed() -> None:
