@@ -86,6 +86,8 @@ async def _latest_block(view: NodeView, params: ParamReader) -> Any:
 async def _block_by_number(view: NodeView, params: ParamReader) -> Any:
     number = params.uint("blockNumber", maximum=MAX_HEIGHT)
     found = view.chain.hash_at(number)
+    if found is None and view.chain.is_pruned(number):
+        raise CallError(NOT_FOUND, f"this node does not keep block {number}")
     if found is None:
         raise CallError(NOT_FOUND, f"no block {number}; the head is {view.chain.head.number}")
     return _block(view, found, params)

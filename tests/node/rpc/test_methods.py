@@ -77,6 +77,17 @@ async def test_what_is_not_there(view: FakeView, builder: ChainBuilder) -> None:
     assert await _code(FakeView(light), "getAccountByAddress", "00" * 20) == REFUSED
 
 
+async def test_what_is_no_longer_there(builder: ChainBuilder) -> None:
+    light = light_chain(builder.genesis)
+    builder.extend(9)
+    builder.push_all(light)
+    with pytest.raises(CallError, match="does not keep block 1") as caught:
+        await call(FakeView(light), Call("getBlockByNumber", [1]), is_admin=False)
+    assert caught.value.code == NOT_FOUND
+    with pytest.raises(CallError, match="no block 13; the head is 12"):
+        await call(FakeView(light), Call("getBlockByNumber", [13]), is_admin=False)
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [
