@@ -1,0 +1,192 @@
+"""Who is asked for what: open questions, spread over those who can answer.
+
+free --open--> ASKED --sound answer--> free, its failures forgotten
+ ^               |
+ |               +--late, failed--> free for others; too often in a row: given back
+ +--pause over---+--busy, limited--> PAUSED; too often in a row: given back
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from node.sync.macro.epoch_download import Wanted
+from node.sync.macro.history_items import Item
+from node.sync.macro.history_limits import HistoryLimits
+from node.sync.tickets import Asker, TicketId
+from protocols.types import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An open question."""
+
+    wanted: Wanted
+    peer: PeerId
+    deadline: float
+
+
+@dataclass(slots=True)
+class _Peer:
+    open: int = 0
+    failures: int = 0
+    refusals: int = 0
+    not_before: float | None = None
+    asked_at: int = 0
+    """Number of the last question: who waited longest comes first."""
+
+
+class Leases:
+    """The open questions of a history sync, and how its peers do."""
+
+    def __init__(self, limits: HistoryLimits) -> None:
+        self._limits = limits
+        self._leases: dict[TicketId, Lease] = {}
+        self._peers: dict[PeerId, _Peer] = {}
+        self._tickets: dict[Item, TicketId] = {}
+        self._tried: dict[Item, set[PeerId]] = {}
+        """Who failed to answer what is still open."""
+        self._doubtful: dict[PeerId, None] = {}
+        """Who was given back for that, in this order, and may come again."""
+        self._next_number = 0
+
+    def add(self, peer: PeerId) -> None:
+        """Let a peer be asked; one that failed before has to answer one question first."""
+        self._peers[peer] = _Peer(failures=1 if peer in self._doubtful else 0)
+
+    def remove(self, peer: PeerId) -> list[TicketId]:
+        """Forget a peer; return its open questions, which are closed now."""
+        self._peers.pop(peer, None)
+        tickets = [ticket for ticket, lease in self._leases.items() if lease.peer == peer]
+        for ticket in tickets:
+            self.close(ticket)
+        return tickets
+
+    def is_open(self, item: Item) -> bool:
+        """Tell whether this is being asked."""
+        return item in self._tickets
+
+    def count(self, kind: type[Item]) -> int:
+        """Count the open questions of a kind."""
+        return sum(isinstance(item, kind) for item in self._tickets)
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What the open questions may bring."""
+        return sum(lease.wanted.reserve_bytes for lease in self._leases.values())
+
+    def next_deadline(self) -> float | None:
+        """Return when the next question is late."""
+        return min((lease.deadline for lease in self._leases.values()), default=None)
+
+    def next_release(self) -> float | None:
+        """Return when the next pause is over."""
+        pauses = (each.not_before for each in self._peers.values())
+        return min((pause for pause in pauses if pause is not None), default=None)
+
+    def late(self, now: float) -> list[TicketId]:
+        """Return the questions whose time is over."""
+        return [ticket for ticket, lease in self._leases.items() if lease.deadline <= now]
+
+    def take_ticket(self) -> TicketId:
+        """Return a new name for a question or an adoption."""
+        self._next_number += 1
+        return TicketId(Asker.CATCH_UP, self._next_number)
+
+    def pick(self, item: Item, candidates: Sequence[PeerId], now: float) -> PeerId | None:
+        """Return who is to be asked, or None as long as nobody has a place free.
+
+        Args:
+            item: What is missing.
+            candidates: Who should have it.
+            now: Monotonic clock, seconds.
+        """
+        tried = self._tried.get(item, set())
+        untried = [peer for peer in candidates if peer not in tried]
+        if not untried:
+            # All have failed once; those that go on failing will be given back.
+            self._tried.pop(item, None)
+            untried = list(candidates)
+        share = -(-self._limits.requests_max // max(len(candidates), 1))
+        free = [peer for peer in untried if self._is_free(self._peers[peer], share, now)]
+        return min(free, key=self._preference, default=None)
+
+    def open(self, wanted: Wanted, peer: PeerId, deadline: float) -> TicketId:
+        """Note a question that is being asked."""
+        ticket = self.take_ticket()
+        self._leases[ticket] = Lease(wanted, peer, deadline)
+        self._tickets[wanted.item] = ticket
+        entry = self._peers[peer]
+        entry.open += 1
+        entry.asked_at = ticket.number
+        return ticket
+
+    def close(self, ticket: TicketId) -> Lease | None:
+        """Note that a question is no longer open; None if it was not."""
+        lease = self._leases.pop(ticket, None)
+        if lease is None:
+            return None
+        del self._tickets[lease.wanted.item]
+        if lease.peer in self._peers:
+            self._peers[lease.peer].open -= 1
+        return lease
+
+    def keep_only(self, wanted: Collection[Item]) -> list[TicketId]:
+        """Close what is no longer wanted; return its names."""
+        for item in [each for each in self._tried if each not in wanted]:
+            del self._tried[item]
+        unwanted = [ticket for item, ticket in self._tickets.items() if item not in wanted]
+        for ticket in unwanted:
+            self.close(ticket)
+        return unwanted
+
+    def succeeded(self, peer: PeerId) -> None:
+        """Note a sound answer."""
+        entry = self._peers[peer]
+        entry.failures = entry.refusals = 0
+        self._doubtful.pop(peer, None)
+
+    def failed(self, lease: Lease) -> bool:
+        """Note that nothing came; return whether it was too often."""
+        self._tried.setdefault(lease.wanted.item, set()).add(lease.peer)
+        entry = self._peers[lease.peer]
+        entry.failures += 1
+        if entry.failures < self._limits.failures_max:
+            return False
+        self._doubtful[lease.peer] = None
+        if len(self._doubtful) > self._limits.doubtful_max:
+            self._doubtful.pop(next(iter(self._doubtful)))
+        return True
+
+    def was_busy(self, peer: PeerId, now: float) -> bool:
+        """Leave a peer alone for a moment; return whether it was too often.
+
+        Args:
+            peer: It said that it cannot answer now.
+            now: Monotonic clock, seconds.
+        """
+        entry = self._peers[peer]
+        if entry.not_before is None or entry.not_before <= now:
+            # Several questions that are refused at one moment count once.
+            entry.refusals += 1
+            entry.not_before = now + self._limits.busy_pause_s
+        return entry.refusals >= self._limits.refusals_max
+
+    def end_pauses(self, now: float) -> None:
+        """Let peers be asked again whose pause is over.
+
+        Args:
+            now: Monotonic clock, seconds.
+        """
+        for entry in self._peers.values():
+            if entry.not_before is not None and entry.not_before <= now:
+                entry.not_before = None
+
+    def _is_free(self, entry: _Peer, share: int, now: float) -> bool:
+        if entry.not_before is not None and entry.not_before > now:
+            return False
+        # One that has just failed has to show that it still answers.
+        return entry.open < (1 if entry.failures else share)
+
+    def _preference(self, peer: PeerId) -> tuple[bool, int, int]:
+        entry = self._peers[peer]
+        return entry.failures > 0, entry.open, entry.asked_at
