@@ -49,6 +49,8 @@ class RequestProtocol(Enum):
     BLOCK = "block"
     MISSING_BLOCKS = "missing-blocks"
     HEAD = "head"
+    TRANSACTIONS_PROOF = "transactions-proof"
+    BLOCKS_PROOF = "blocks-proof"
 
     @property
     def limits(self) -> RequestLimits:
@@ -103,6 +105,20 @@ _LIMITS: Final = {
         number=210,
         max_request_bytes=16,
         max_response_bytes=256,
+        timeout_s=10.0,
+        requests_per_10_s=100,
+    ),
+    RequestProtocol.TRANSACTIONS_PROOF: RequestLimits(
+        number=213,
+        max_request_bytes=2560,
+        max_response_bytes=128 * 1024,
+        timeout_s=10.0,
+        requests_per_10_s=1000,
+    ),
+    RequestProtocol.BLOCKS_PROOF: RequestLimits(
+        number=216,
+        max_request_bytes=128,
+        max_response_bytes=MAX_RESPONSE_BYTES,
         timeout_s=10.0,
         requests_per_10_s=100,
     ),

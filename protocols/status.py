@@ -47,11 +47,13 @@ class ResponseStatus(IntEnum):
     """Nothing is there: a leaf behind the last one, a height above the head."""
     HISTORY_NOT_STORED = 13
     """Something of the history of transactions was asked for, and the node keeps none."""
+    PROOF_TOO_LARGE = 14
+    """The proof would not fit into a response; less, or from a nearer start, may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The response of a node that does not serve a request. Wire: [status: uint 1..13]."""
+    """The response of a node that does not serve a request. Wire: [status: uint 1..14]."""
 
     status: ResponseStatus
 

@@ -110,6 +110,12 @@ def main_hash_at(reader: Reader, height: Height) -> Hash32 | None:
     return None if found is None else Hash32(found)
 
 
+def newest_main_height(reader: Reader) -> Height:
+    """Return the height of the main chain's newest block. There is one: genesis."""
+    key, _ = next(reader.scan(Table.MAIN_CHAIN, reverse=True))
+    return int.from_bytes(key, "big")
+
+
 def set_main(writer: Writer, block: Block) -> None:
     """Put a block on the main chain."""
     writer.put(Table.MAIN_CHAIN, height_key(block.number), block.hash)

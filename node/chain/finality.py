@@ -10,6 +10,7 @@ from node.blocks.header import MacroHeader
 from node.chain.block_store import delete_block, hashes_between, height_key
 from node.chain.execution import forget_transactions
 from node.chain.head import ChainHead
+from node.chain.history_index import index_batch_history
 from node.chain.history_lengths import save_history_length
 from node.chain.history_tree import load_leaf_count
 from node.chain.pruning import prune
@@ -53,6 +54,8 @@ def finalize(
     if settings.keeps_state:
         epoch = settings.policy.epoch_at(macro.number)
         save_history_length(writer, macro.number, load_leaf_count(writer, epoch))
+        if settings.keeps_history:
+            index_batch_history(writer, settings.policy, macro.number)
         _prune_undo(writer, macro.number)
         _prune_transactions(writer, first, macro.number, settings.policy)
     pruned = prune(writer, macro.number, settings)

@@ -68,6 +68,11 @@ class ChainReader:
         return self._settings.keeps_state
 
     @property
+    def keeps_history(self) -> bool:
+        """Whether every transaction stays stored and can be proven."""
+        return self._settings.keeps_history
+
+    @property
     def head(self) -> Header:
         """Newest block of the main chain."""
         return self._head.header

@@ -32,6 +32,11 @@ class ChainSettings:
         """Whether a block without its body is refused."""
         return self.retention.has_bodies
 
+    @property
+    def keeps_history(self) -> bool:
+        """Whether every transaction stays stored and can be proven."""
+        return self.retention is Retention.ALL and self.keeps_state
+
     def rules_above(self, head: ChainHead) -> BatchRules:
         """Return what the blocks above a head's macro block are verified against."""
         return BatchRules(

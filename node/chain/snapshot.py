@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.blocks.header import Header
-from node.chain.block_store import load_block, load_block_bytes, main_hash_at
+from node.chain.block_store import (
+    load_block,
+    load_block_bytes,
+    main_hash_at,
+    newest_main_height,
+)
+from node.chain.history_index import TransactionPlace, find_transaction, load_transaction
 from node.chain.history_lengths import load_history_length
 from node.chain.history_proof import load_proof
 from node.chain.history_reading import load_transactions
+from node.chain.provable_states import ProvableStates
 from node.chain.pruning import is_pruned
 from node.policy import Policy
 from node.storage.store import Reader
@@ -42,6 +49,18 @@ class StoredChain:
         """Return a stored block as `ChainView.block_bytes` does."""
         return load_block_bytes(self.reader, block, with_body=with_body)
 
+    def head_number(self) -> Height:
+        """Return the height of the newest block of the main chain."""
+        return newest_main_height(self.reader)
+
+    def find_transaction(self, transaction: Hash32) -> TransactionPlace | None:
+        """Return where a final transaction stands, or None. Another one may stand there."""
+        return find_transaction(self.reader, transaction)
+
+    def transaction_bytes(self, place: TransactionPlace) -> bytes | None:
+        """Return the encoding of a final transaction, or None if its body is not stored."""
+        return load_transaction(self.reader, place)
+
     def history_length(self, macro: Height) -> int | None:
         """Return how many transactions an epoch has up to a macro block, or None if not kept."""
         return load_history_length(self.reader, macro)
@@ -57,3 +76,7 @@ class StoredChain:
     ) -> tuple[Hash32, ...] | None:
         """Return the proof for leaves of an epoch, as `load_proof` does."""
         return load_proof(self.reader, epoch, indices, leaf_count)
+
+    def states(self) -> ProvableStates:
+        """Return the states that can be presented. Only where state is kept."""
+        return ProvableStates(self.reader, self.head_number())

@@ -12,6 +12,8 @@ from typing import Protocol
 from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
+from node.chain.history_index import TransactionPlace
+from node.chain.provable_states import ProvableStates
 from node.policy import Policy
 from protocols.types import Hash32, Height
 
@@ -31,12 +33,24 @@ class ChainSnapshot(Protocol):
         """Return the hash of the main chain's block at a height."""
         ...
 
+    def is_pruned(self, height: Height) -> bool:
+        """Tell whether the chain has come by a height, and keeps no block of it."""
+        ...
+
     def block_bytes(self, block: Hash32, *, with_body: bool) -> bytes | None:
         """Return a stored block as `ChainView.block_bytes` does."""
         ...
 
-    def is_pruned(self, height: Height) -> bool:
-        """Tell whether the chain has come by a height, and keeps no block of it."""
+    def head_number(self) -> Height:
+        """Return the height of the newest block of the main chain."""
+        ...
+
+    def find_transaction(self, transaction: Hash32) -> TransactionPlace | None:
+        """Return where a final transaction stands, or None. Another one may stand there."""
+        ...
+
+    def transaction_bytes(self, place: TransactionPlace) -> bytes | None:
+        """Return the encoding of a final transaction, or None if its body is not stored."""
         ...
 
     def history_length(self, macro: Height) -> int | None:
@@ -68,6 +82,10 @@ class ChainSnapshot(Protocol):
         """
         ...
 
+    def states(self) -> ProvableStates:
+        """Return the states that can be presented. Only where state is kept."""
+        ...
+
 
 class ChainView(Protocol):
     """A read-only chain."""
@@ -95,6 +113,11 @@ class ChainView(Protocol):
     @property
     def keeps_state(self) -> bool:
         """Whether blocks are executed and account state is kept."""
+        ...
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether every transaction stays stored and can be proven."""
         ...
 
     @property

@@ -10,16 +10,15 @@ from protocols.types import Hash32
 def serve_macro_chain(request: MacroChainRequest, chain: ChainView) -> MacroChainResponse | Refusal:
     """Answer with our election blocks after the first locator that we know, and our checkpoint."""
     policy = chain.policy
-    # Read before the snapshot is opened, which holds it, because macro blocks are final.
-    newest = chain.macro_head
     with chain.snapshot() as snapshot:
         known = (main_macro(snapshot, locator) for locator in request.locators)
         start = next(filter(None, known), None)
-        if start is None or snapshot.hash_at(newest.number) != newest.hash:
-            # Without the newest there is a chain that has just been given up as a false one.
+        newest = policy.macro_at_or_before(snapshot.head_number())
+        newest_hash = snapshot.hash_at(newest)
+        if start is None or newest_hash is None:
             return Refusal(ResponseStatus.UNKNOWN_LOCATORS)
         first = policy.election_after(start.number)
-        heights = range(first, newest.number + 1, policy.epoch_length)
+        heights = range(first, newest + 1, policy.epoch_length)
         epochs: list[Hash32] = []
         for height in heights[: request.max_epochs]:
             election = snapshot.hash_at(height)
@@ -29,6 +28,6 @@ def serve_macro_chain(request: MacroChainRequest, chain: ChainView) -> MacroChai
             epochs.append(election)
     checkpoint = None
     is_whole = len(epochs) == len(heights)
-    if is_whole and newest.number > start.number and not policy.is_election(newest.number):
-        checkpoint = Checkpoint(newest.number, newest.hash)
+    if is_whole and newest > start.number and not policy.is_election(newest):
+        checkpoint = Checkpoint(newest, newest_hash)
     return MacroChainResponse(epochs=tuple(epochs), checkpoint=checkpoint)

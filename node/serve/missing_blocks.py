@@ -78,6 +78,8 @@ def _forward(
     if start is None:
         return Refusal(ResponseStatus.UNKNOWN_LOCATORS)
     last = min(target.number, policy.macro_after(start.number))
+    if start.number < last and chain.is_pruned(start.number + 1):
+        return Refusal(ResponseStatus.PRUNED)
     return (chain.hash_at(height) for height in range(start.number + 1, last + 1))
 
 

@@ -15,18 +15,22 @@ from node.errors import Fault
 from node.net.network import Handler, Network
 from node.serve.batch_set import serve_batch_set
 from node.serve.block import serve_block
+from node.serve.blocks_proof import serve_blocks_proof
 from node.serve.head import serve_head
 from node.serve.history_chunk import serve_history_chunk
 from node.serve.macro_chain import serve_macro_chain
 from node.serve.missing_blocks import serve_missing_blocks
+from node.serve.transactions_proof import serve_transactions_proof
 from protocols.errors import WireError
 from protocols.ids import RequestProtocol
 from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
+from protocols.messages.blocks_proof import BlocksProofRequest
 from protocols.messages.head import HeadRequest
 from protocols.messages.history_chunk import HistoryChunkRequest
 from protocols.messages.macro_chain import MacroChainRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
+from protocols.messages.transactions_proof import TransactionsProofRequest
 from protocols.rate_limit import RateLimit, RateLimiter
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import PeerId
@@ -95,6 +99,16 @@ class ServeService:
         self._add(_Route(RequestProtocol.BATCH_SET, BatchSetRequest.decode, serve_batch_set))
         self._add(
             _Route(RequestProtocol.HISTORY_CHUNK, HistoryChunkRequest.decode, serve_history_chunk)
+        )
+        self._add(
+            _Route(RequestProtocol.BLOCKS_PROOF, BlocksProofRequest.decode, serve_blocks_proof)
+        )
+        self._add(
+            _Route(
+                RequestProtocol.TRANSACTIONS_PROOF,
+                TransactionsProofRequest.decode,
+                serve_transactions_proof,
+            )
         )
 
     def _add(self, route: _Route[RequestT]) -> None:

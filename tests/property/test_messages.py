@@ -15,6 +15,11 @@ from protocols.limits import MAX_LOCATORS, PROTOCOL_VERSION
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from protocols.messages.batch_set import MAX_LEAVES, BatchInfo, BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.blocks_proof import (
+    BlocksProofRequest,
+    BlocksProofResponse,
+    ProvenBlock,
+)
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import (
@@ -39,6 +44,11 @@ from protocols.messages.state_range import (
     ProvenRange,
     StateRangeRequest,
     StateRangeResponse,
+)
+from protocols.messages.transactions_proof import (
+    ProvenTransaction,
+    TransactionsProofRequest,
+    TransactionsProofResponse,
 )
 from protocols.messages.trie_diffs import TrieDiffsRequest, TrieDiffsResponse
 from protocols.messages.trie_proof import MAX_ADDRESSES, TrieProofRequest, TrieProofResponse
@@ -209,6 +219,55 @@ KINDS = {
         | st.builds(
             TrieDiffsResponse,
             changes=st.lists(st.binary(max_size=100), min_size=1, max_size=5).map(tuple),
+        ),
+    ),
+    "blocks proof request": Kind(
+        BlocksProofRequest.decode,
+        st.builds(
+            BlocksProofRequest,
+            election_head=hashes,
+            numbers=st.lists(st.integers(1, 2**32 - 1), min_size=1, max_size=16).map(tuple),
+        ),
+    ),
+    "blocks proof response": Kind(
+        BlocksProofResponse.decode,
+        refusals
+        | st.builds(
+            BlocksProofResponse,
+            elections=st.lists(blobs, max_size=3).map(tuple),
+            blocks=st.lists(
+                st.builds(
+                    ProvenBlock,
+                    header=blobs,
+                    justification=st.binary(min_size=1, max_size=256),
+                    links=st.lists(blobs, max_size=3).map(tuple),
+                ),
+                min_size=1,
+                max_size=3,
+            ).map(tuple),
+        ),
+    ),
+    "transactions proof request": Kind(
+        TransactionsProofRequest.decode,
+        st.builds(
+            TransactionsProofRequest,
+            transactions=st.lists(hashes, min_size=1, max_size=5).map(tuple),
+            verifier=st.none() | hashes,
+        ),
+    ),
+    "transactions proof response": Kind(
+        TransactionsProofResponse.decode,
+        refusals
+        | st.builds(
+            TransactionsProofResponse,
+            verifier=hashes,
+            leaf_count=leaf_counts,
+            transactions=st.lists(
+                st.builds(ProvenTransaction, index=leaf_counts, transaction=blobs),
+                min_size=1,
+                max_size=5,
+            ).map(tuple),
+            proof=st.lists(hashes, max_size=5).map(tuple),
         ),
     ),
     "header announcement": Kind(

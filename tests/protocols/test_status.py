@@ -25,6 +25,7 @@ def test_numbers_never_change() -> None:
         "NOT_A_MACRO_BLOCK": 11,
         "OUT_OF_RANGE": 12,
         "HISTORY_NOT_STORED": 13,
+        "PROOF_TOO_LARGE": 14,
     }
 
 

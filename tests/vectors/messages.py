@@ -6,11 +6,21 @@ from node.blocks.signing import prevote_message, proposal_message
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from protocols.messages.batch_set import BatchInfo, BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.blocks_proof import (
+    BlocksProofRequest,
+    BlocksProofResponse,
+    ProvenBlock,
+)
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.transactions_proof import (
+    ProvenTransaction,
+    TransactionsProofRequest,
+    TransactionsProofResponse,
+)
 from protocols.messages.votes import Proposal, SkipVote, Vote, VoteKind
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Service
@@ -53,6 +63,12 @@ def _requests() -> list[Encodable]:
         MacroChainRequest(locators=(samples.CHECKPOINT.hash, samples.GENESIS.hash), max_epochs=500),
         BatchSetRequest(target=samples.ELECTION.hash, after=60),
         HistoryChunkRequest(verifier=samples.ELECTION.hash, first=300, limit=2),
+        BlocksProofRequest(election_head=samples.ELECTION.hash, numbers=(61, 120)),
+        TransactionsProofRequest(transactions=(samples.TRANSACTIONS[1].hash,)),
+        TransactionsProofRequest(
+            transactions=tuple(each.hash for each in samples.TRANSACTIONS),
+            verifier=samples.ELECTION.hash,
+        ),
     ]
 
 
@@ -82,6 +98,24 @@ def _responses() -> list[Encodable]:
             transactions=tuple(each.encode() for each in samples.TRANSACTIONS),
             leaf_count=302,
             proof=(samples.digest(13), samples.digest(14)),
+        ),
+        BlocksProofResponse(
+            elections=(samples.ELECTION.encoded,),
+            blocks=(
+                ProvenBlock(
+                    samples.CHECKPOINT.encoded, samples.DECIDED.encode(), (samples.MICRO.encoded,)
+                ),
+                ProvenBlock(samples.CHECKPOINT.encoded, samples.DECIDED.encode(), ()),
+            ),
+        ),
+        TransactionsProofResponse(
+            verifier=samples.ELECTION.hash,
+            leaf_count=302,
+            transactions=(
+                ProvenTransaction(7, samples.TRANSACTIONS[0].encode()),
+                ProvenTransaction(301, samples.TRANSACTIONS[1].encode()),
+            ),
+            proof=(samples.digest(15), samples.digest(16)),
         ),
         *refusals,
     ]

@@ -21,11 +21,16 @@ from protocols.frames import FrameReader, encode_frames, encode_varint
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from protocols.messages.batch_set import BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.blocks_proof import BlocksProofRequest, BlocksProofResponse
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.transactions_proof import (
+    TransactionsProofRequest,
+    TransactionsProofResponse,
+)
 from protocols.messages.votes import decode_vote_message
 from tests.vectors import generate
 
@@ -37,6 +42,8 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "BatchSetResponse": BatchSetResponse.decode,
     "BlockRequest": BlockRequest.decode,
     "BlockResponse": BlockResponse.decode,
+    "BlocksProofRequest": BlocksProofRequest.decode,
+    "BlocksProofResponse": BlocksProofResponse.decode,
     "BodyAnnouncement": BodyAnnouncement.decode,
     "Header": decode_header,
     "HeadRequest": HeadRequest.decode,
@@ -53,6 +60,8 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "Refusal": BlockResponse.decode,
     "SignerSet": SignerSet.from_wire,
     "SkipVote": decode_vote_message,
+    "TransactionsProofRequest": TransactionsProofRequest.decode,
+    "TransactionsProofResponse": TransactionsProofResponse.decode,
     "Vote": decode_vote_message,
 }
 

@@ -12,6 +12,8 @@ from node.blocks.body import MicroBody
 from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
 from node.chain.chain import Chain
+from node.chain.history_index import TransactionPlace
+from node.chain.provable_states import ProvableStates
 from node.chain.results import Pushed
 from node.policy import Policy
 from protocols.types import Hash32, Height
@@ -150,6 +152,10 @@ class TamperedView:
         return self.chain.keeps_state
 
     @property
+    def keeps_history(self) -> bool:
+        return self.chain.keeps_history
+
+    @property
     def head(self) -> Header:
         return self.chain.head
 
@@ -182,11 +188,22 @@ class TamperedView:
             return None
         return self.chain.block_bytes(block, with_body=with_body)
 
+    def hash_at(self, height: Height) -> Hash32 | None:
+        return self.chain.hash_at(height)
+
     def is_pruned(self, height: Height) -> bool:
         return self.chain.is_pruned(height)
 
-    def hash_at(self, height: Height) -> Hash32 | None:
-        return self.chain.hash_at(height)
+    def head_number(self) -> Height:
+        return self.chain.head.number
+
+    def find_transaction(self, transaction: Hash32) -> TransactionPlace | None:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.find_transaction(transaction)
+
+    def transaction_bytes(self, place: TransactionPlace) -> bytes | None:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.transaction_bytes(place)
 
     def history_length(self, macro: Height) -> int | None:
         with self.chain.snapshot() as snapshot:
@@ -203,6 +220,10 @@ class TamperedView:
     ) -> tuple[Hash32, ...] | None:
         with self.chain.snapshot() as snapshot:
             return snapshot.history_proof(epoch, indices, leaf_count)
+
+    def states(self) -> ProvableStates:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.states()
 
     @contextmanager
     def snapshot(self) -> Iterator[Self]:

@@ -193,6 +193,21 @@ def test_node_without_bodies_names_it(direction: Direction) -> None:
     assert isinstance(serve_missing_blocks(headers, chain), MissingBlocksResponse)
 
 
+def test_blocks_that_are_no_longer_kept_are_named() -> None:
+    """A light node at 13 with macro head 10 keeps blocks from 5 on, and election blocks."""
+    known = forked()
+    light = light_chain(genesis(policy=POLICY))
+    light.push(known.main)
+    refusal = refused(ResponseStatus.PRUNED)
+
+    assert light.hash_at(4) is None
+    assert serve_missing_blocks(ask(known.at(13), known.at(0)), light) == refusal
+    at_start = serve_missing_blocks(ask(known.at(0), known.at(0)), light)
+    assert at_start == MissingBlocksResponse(blocks=())
+    whole = serve_missing_blocks(ask(known.at(13), known.at(5)), light)
+    assert whole == MissingBlocksResponse(blocks=known.bytes_between(6, 10, with_body=False))
+
+
 @pytest.mark.parametrize("direction", Direction)
 @pytest.mark.parametrize("height", [6, 7])
 def test_a_body_that_is_no_longer_kept_is_named(direction: Direction, height: int) -> None:

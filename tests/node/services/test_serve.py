@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node.accounts.transaction import Transaction
 from node.chain.chain import Chain
 from node.errors import Fault
 from node.net.scores import POINTS, ScoreLimits
@@ -12,10 +13,15 @@ from node.services.serve import MAX_LARGE_ANSWERS, MAX_THREADS, ServeService
 from protocols.ids import RequestProtocol
 from protocols.messages.batch_set import BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
+from protocols.messages.blocks_proof import BlocksProofRequest, BlocksProofResponse
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.transactions_proof import (
+    TransactionsProofRequest,
+    TransactionsProofResponse,
+)
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Hash32, PeerId
 from tests.contract.network_contract import hello
@@ -25,6 +31,8 @@ HEAD, BLOCK = RequestProtocol.HEAD, RequestProtocol.BLOCK
 MISSING_BLOCKS = RequestProtocol.MISSING_BLOCKS
 MACRO_CHAIN, BATCH_SET = RequestProtocol.MACRO_CHAIN, RequestProtocol.BATCH_SET
 HISTORY_CHUNK = RequestProtocol.HISTORY_CHUNK
+TRANSACTIONS_PROOF = RequestProtocol.TRANSACTIONS_PROOF
+BLOCKS_PROOF = RequestProtocol.BLOCKS_PROOF
 NEVER_FADES = ScoreLimits(fade_per_s=0)
 INSTANT = LinkConditions(latency_s=(0, 0))
 
@@ -92,6 +100,24 @@ async def test_macro_sync_is_served(autojump_clock: MockClock, nursery: trio.Nur
     assert list(history.transactions) == known.transactions(2)[3:11]
     assert autojump_clock.current_time() < 1
     assert server.peers[client.peer_id].score == 0
+
+
+async def test_proofs_are_served(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    known = epochs()
+    client, server = await connected(nursery, known.chain)
+    wanted = Transaction.decode(known.transactions(1)[0]).hash
+    transactions_request = TransactionsProofRequest(transactions=(wanted,)).encode()
+    blocks_request = BlocksProofRequest(election_head=known.at(24), numbers=(14,)).encode()
+    transactions = await client.request(server.peer_id, TRANSACTIONS_PROOF, transactions_request)
+    blocks = await client.request(server.peer_id, BLOCKS_PROOF, blocks_request)
+
+    proven = TransactionsProofResponse.decode(transactions)
+    assert isinstance(proven, TransactionsProofResponse)
+    assert proven.verifier == known.at(12)
+    links = BlocksProofResponse.decode(blocks)
+    assert isinstance(links, BlocksProofResponse)
+    assert len(links.blocks[0].links) == 2
+    assert autojump_clock.current_time() < 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Macro chain, batch set, history chunk: what is too much, and what just fits."""
+"""Macro sync and proofs of history: what is too much, and what just fits."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,13 @@ from protocols.messages.batch_set import (
     BatchSetRequest,
     BatchSetResponse,
 )
+from protocols.messages.blocks_proof import (
+    MAX_ELECTIONS,
+    MAX_LINKS,
+    MAX_PROVEN_BLOCKS,
+    BlocksProofRequest,
+    BlocksProofResponse,
+)
 from protocols.messages.history_chunk import (
     CHUNK_LEAVES,
     MAX_PROOF_HASHES,
@@ -27,6 +34,13 @@ from protocols.messages.macro_chain import (
     Checkpoint,
     MacroChainRequest,
     MacroChainResponse,
+)
+from protocols.messages.transactions_proof import (
+    MAX_PROVEN_NODES,
+    MAX_PROVEN_TRANSACTIONS,
+    ProvenTransaction,
+    TransactionsProofRequest,
+    TransactionsProofResponse,
 )
 from protocols.types import Hash32
 
@@ -46,6 +60,26 @@ from protocols.types import Hash32
         (BatchSetResponse.decode, pack([0, [[b"b", MAX_LEAVES + 1]]])),
         (BatchSetResponse.decode, pack([0, [[b"b", 1]] * (MAX_BATCHES + 1)])),
         (BatchSetResponse.decode, pack([0, [[bytes(MAX_MACRO_BYTES + 1), 1]]])),
+        (BlocksProofRequest.decode, pack([bytes(32), []])),
+        (BlocksProofRequest.decode, pack([bytes(32), [0]])),
+        (BlocksProofRequest.decode, pack([bytes(32), [2**32]])),
+        (BlocksProofRequest.decode, pack([bytes(32), [1] * (MAX_PROVEN_BLOCKS + 1)])),
+        (BlocksProofResponse.decode, pack([0, [], []])),
+        (BlocksProofResponse.decode, pack([0, [b""], [[b"h", b"j", []]]])),
+        (BlocksProofResponse.decode, pack([0, [b"h"] * (MAX_ELECTIONS + 1), [[b"h", b"j", []]]])),
+        (BlocksProofResponse.decode, pack([0, [], [[b"h", b"j", [b"h"] * (MAX_LINKS + 1)]]])),
+        (TransactionsProofRequest.decode, pack([[], None])),
+        (
+            TransactionsProofRequest.decode,
+            pack([[bytes(32)] * (MAX_PROVEN_TRANSACTIONS + 1), None]),
+        ),
+        (TransactionsProofRequest.decode, pack([[bytes(32)], bytes(31)])),
+        (TransactionsProofResponse.decode, pack([0, bytes(32), 1, [], []])),
+        (TransactionsProofResponse.decode, pack([0, bytes(32), 1, [[0, b""]], []])),
+        (
+            TransactionsProofResponse.decode,
+            pack([0, bytes(32), 1, [[0, b"t"]], [bytes(32)] * (MAX_PROVEN_NODES + 1)]),
+        ),
         (HistoryChunkRequest.decode, pack([bytes(32), 0, 0])),
         (HistoryChunkRequest.decode, pack([bytes(32), 0, CHUNK_LEAVES + 1])),
         (HistoryChunkRequest.decode, pack([bytes(32), MAX_LEAVES + 1, 1])),
@@ -63,6 +97,13 @@ def test_bounds(decode: Callable[[bytes], object], payload: bytes) -> None:
 
 
 def test_the_largest_answers_fit_into_their_limits() -> None:
+    proven = ProvenTransaction(MAX_LEAVES, bytes(MAX_TRANSACTION_BYTES))
+    proof = TransactionsProofResponse(
+        verifier=Hash32(bytes(32)),
+        leaf_count=MAX_LEAVES,
+        transactions=(proven,) * MAX_PROVEN_TRANSACTIONS,
+        proof=(Hash32(bytes(32)),) * MAX_PROVEN_NODES,
+    ).encode()
     chunk = HistoryChunkResponse(
         transactions=(bytes(MAX_TRANSACTION_BYTES),) * CHUNK_LEAVES,
         leaf_count=MAX_LEAVES,
@@ -73,6 +114,7 @@ def test_the_largest_answers_fit_into_their_limits() -> None:
         checkpoint=Checkpoint(2**32 - 1, Hash32(bytes(32))),
     ).encode()
 
+    assert len(proof) <= RequestProtocol.TRANSACTIONS_PROOF.limits.max_response_bytes
     assert len(chunk) <= RequestProtocol.HISTORY_CHUNK.limits.max_response_bytes
     assert len(macro_chain) <= RequestProtocol.MACRO_CHAIN.limits.max_response_bytes
 
@@ -89,9 +131,27 @@ def test_the_largest_answers_fit_into_their_limits() -> None:
             RequestProtocol.HISTORY_CHUNK,
             HistoryChunkRequest(verifier=Hash32(bytes(32)), first=MAX_LEAVES),
         ),
+        (
+            RequestProtocol.BLOCKS_PROOF,
+            BlocksProofRequest(
+                election_head=Hash32(bytes(32)), numbers=(2**32 - 1,) * MAX_PROVEN_BLOCKS
+            ),
+        ),
+        (
+            RequestProtocol.TRANSACTIONS_PROOF,
+            TransactionsProofRequest(
+                transactions=(Hash32(bytes(32)),) * MAX_PROVEN_TRANSACTIONS,
+                verifier=Hash32(bytes(32)),
+            ),
+        ),
     ],
 )
 def test_the_largest_requests_fit_into_their_limits(
-    protocol: RequestProtocol, request_: MacroChainRequest | BatchSetRequest | HistoryChunkRequest
+    protocol: RequestProtocol,
+    request_: MacroChainRequest
+    | BatchSetRequest
+    | HistoryChunkRequest
+    | BlocksProofRequest
+    | TransactionsProofRequest,
 ) -> None:
     assert len(request_.encode()) <= protocol.limits.max_request_bytes
