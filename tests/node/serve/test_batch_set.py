@@ -3,11 +3,13 @@
 import pytest
 
 from node.chain.chain import Chain
+from node.chain.retention import Retention
 from node.serve.batch_set import serve_batch_set
 from protocols.messages.batch_set import BatchInfo, BatchSetRequest, BatchSetResponse
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Hash32
 from tests.build.blocks import digest
+from tests.build.chain import open_chain
 from tests.node.serve.chains import TamperedView, epochs
 
 LENGTHS = {4: 2, 8: 6, 12: 7, 16: 9, 20: 16, 24: 17, 28: 2}
@@ -77,6 +79,17 @@ def test_pruned_lengths_are_named() -> None:
 
     assert ask(known.at(24), chain=view) == Refusal(ResponseStatus.PRUNED)
     assert ask(known.at(24), 16, chain=view) == answer(20, 24)
+
+
+def test_a_node_that_keeps_a_window_has_the_batches_in_it() -> None:
+    """With macro head 28 it keeps blocks from 20 on, and election blocks."""
+    chain = open_chain(epochs().builder.genesis, retention=Retention.WINDOW)
+    epochs().builder.push_all(chain)
+
+    assert ask(epochs().at(28), chain=chain) == answer(28)
+    assert ask(epochs().at(24), 16, chain=chain) == answer(20, 24)
+    assert ask(epochs().at(24), 15, chain=chain) == Refusal(ResponseStatus.PRUNED)
+    assert ask(epochs().at(12), chain=chain) == Refusal(ResponseStatus.PRUNED)
 
 
 def test_an_answer_is_cut_at_the_far_end() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from node.chain.chain import Chain
 from node.chain.history_proof import verify_range
+from node.chain.retention import Retention
 from node.serve.history_chunk import serve_history_chunk
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
@@ -98,6 +99,21 @@ def test_pruned_bodies_are_named() -> None:
     assert ask(verifier, 0, chain=chain) == PRUNED
     assert ask(verifier, 5, chain=chain) == PRUNED, "how many leaves it had is not known any more"
     assert ask(verifier, 9, chain=chain) == ask(verifier, 9)
+
+
+def test_a_node_that_keeps_a_window_proves_what_is_in_it() -> None:
+    """With macro head 28 it keeps blocks from 20 on: leaf 16 of the second epoch, and all above."""
+    known = epochs()
+    chain = open_chain(known.builder.genesis, retention=Retention.WINDOW)
+    known.builder.push_all(chain)
+
+    for verifier, first in ((24, 16), (28, 0), (28, 1)):
+        whole = ask(known.at(verifier), first)
+        assert isinstance(whole, HistoryChunkResponse)
+        assert ask(known.at(verifier), first, chain=chain) == whole
+    for verifier, first in ((24, 15), (24, 0), (12, 0)):
+        assert ask(known.at(verifier), first, chain=chain) == PRUNED
+    assert ask(known.at(16), 0, chain=chain) == Refusal(ResponseStatus.NOT_A_MACRO_BLOCK)
 
 
 def test_pruned_lengths_are_named() -> None:
