@@ -40,7 +40,7 @@ from node.sync.inputs import (
     RequestRefused,
 )
 from node.sync.macro.adoption_blame import Blame, judge
-from node.sync.macro.epoch_clusters import EpochClusters
+from node.sync.macro.epoch_clusters import EpochClusters, Target
 from node.sync.macro.epoch_download import BatchSet, Wanted
 from node.sync.macro.fetcher import Claim, EndReason, FetcherOutput, Progressed, SourceEnded
 from node.sync.macro.history_answers import (
@@ -87,6 +87,10 @@ class HistorySync:
         }
         self._adoption: _Adoption | None = None
         self._adopt_after: float | None = None
+        self._stage: tuple[Height, Target | None] = (self._plan.base, None)
+        """Our macro head and what is fetched above it."""
+        self._stalls_at: float | None = None
+        """When those who claim that have had enough time; None if nobody claims anything else."""
         self._has_adopted = False
         self._is_short = False
         """Whether something is missing that nobody could be asked for."""
@@ -113,7 +117,7 @@ class HistorySync:
 
     def next_deadline(self) -> float | None:
         """Return when a question is late or a pause is over, or None."""
-        times = [self._leases.next_deadline(), self._adopt_after]
+        times = [self._leases.next_deadline(), self._adopt_after, self._stalls_at]
         if self._is_short:
             times.append(self._leases.next_release())
         return min((time for time in times if time is not None), default=None)
@@ -211,6 +215,7 @@ class HistorySync:
         if self._adopt_after is not None and self._adopt_after <= now:
             self._adopt_after = None
         outputs += self._align()
+        outputs += self._end_stalled(now)
         outputs += self._adopt()
         return outputs + self._ask(now)
 
@@ -224,6 +229,21 @@ class HistorySync:
         while (liar := self._plan.update()) is not None:
             outputs += self._blame(liar)
         return outputs
+
+    def _end_stalled(self, now: float) -> list[FetcherOutput]:
+        """Give back those who lead nowhere while others claim something else."""
+        stage = self._plan.base, self._plan.next_target
+        if not self._plan.next_peers:
+            self._stalls_at = None
+        elif self._stalls_at is None or stage != self._stage or self._adoption is not None:
+            self._stalls_at = now + self._limits.stall_s
+        elif self._stalls_at <= now:
+            stalled = self._plan.next_peers
+            self._stalls_at = None
+            ended = [output for peer in stalled for output in self._end(peer, EndReason.FAILED)]
+            return [*ended, *self._align(), *self._end_stalled(now)]
+        self._stage = stage
+        return []
 
     # Asking.
 

@@ -40,6 +40,9 @@ class HistoryLimits:
     """In a row, a pause after each: an honest peer is not busy for that long."""
     busy_pause_s: float = 0.5
     """Before a peer is asked again that was busy or limited our rate."""
+    stall_s: float = 60.0
+    """Without an adoption, before peers that claim something else get their turn: six timeouts. Who
+    answers now and then, but never what is needed next, fails in no other way."""
     adoption_pause_s: float = 1.0
     """Before the next adoption after one that failed without a peer's fault."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.chain.view import ChainView
-from node.sync.macro.epoch_clusters import Cluster, EpochClusters
+from node.sync.macro.epoch_clusters import Cluster, EpochClusters, Target
 from node.sync.macro.epoch_download import Batch, BatchSet, EpochDownload, Wanted
 from node.sync.macro.history_answers import Origin, after_election
 from node.sync.macro.history_items import Item
@@ -54,6 +54,17 @@ class HistoryPlan:
     def held_bytes(self) -> int:
         """All that is held."""
         return sum(download.held_bytes for download in self._downloads)
+
+    @property
+    def next_target(self) -> Target | None:
+        """What the first download leads to."""
+        return self._downloads[0].target if self._downloads else None
+
+    @property
+    def next_peers(self) -> tuple[PeerId, ...]:
+        """Those that claim it, if there are others who claim something else; or nobody."""
+        peers = self._downloads[0].peers if self._downloads else ()
+        return peers if len(peers) < len(self._clusters) else ()
 
     def rebase(self) -> None:
         """Start from our macro head as it is now."""

@@ -109,6 +109,19 @@ def test_a_lone_busy_peer_is_asked_again_after_the_pause() -> None:
     assert harness.requests
 
 
+def test_a_pause_that_is_over_is_forgotten() -> None:
+    harness = with_sets(ALICE)
+    first, *others = tuple(harness.requests)
+    harness.answer(RequestFailed(first))
+    for ticket in others:
+        harness.answer(RequestRefused(ticket, ResponseStatus.BUSY))
+    harness.pass_time(WIDE.busy_pause_s)
+    assert len(harness.requests) == 1
+    deadline = harness.machine.next_deadline()
+    assert deadline is not None
+    assert deadline > harness.now
+
+
 REFUSALS = [
     ResponseStatus.NOT_FOUND,
     ResponseStatus.PRUNED,
@@ -159,6 +172,32 @@ def test_a_set_that_nobody_can_serve_is_asked_for_again() -> None:
     assert harness.is_done
     assert harness.reports == []
     assert harness.ended_for(EndReason.FAILED) == []
+
+
+def test_those_who_lead_nowhere_do_not_hold_up_the_others_for_ever() -> None:
+    patient = replace(WIDE, failures_max=1000)
+    lie = Claim(start=0, epochs=(digest("lie"),), checkpoint=None)
+    harness = HistoryHarness(limits=patient)
+    harness.add(ALICE, BOB, claim=lie)
+    harness.add(CAROL)
+    assert {sent.peer for sent in harness.requests.values()} <= {ALICE, BOB}
+
+    harness.pass_time(patient.stall_s)
+
+    assert harness.ended_for(EndReason.FAILED) == [ALICE, BOB]
+    harness.add(ALICE, BOB, claim=lie)
+    harness.run()
+    assert harness.is_done
+    assert harness.ended_for(EndReason.BAD) == [ALICE, BOB]
+
+
+def test_without_others_slow_peers_keep_their_time() -> None:
+    patient = replace(WIDE, failures_max=1000)
+    harness = started(ALICE, BOB, limits=patient)
+    harness.pass_time(2 * patient.stall_s)
+    assert harness.ended == []
+    harness.run()
+    assert harness.is_done
 
 
 def test_a_peer_that_leaves_is_replaced_and_what_it_sent_is_used() -> None:
