@@ -235,6 +235,44 @@ async def test_wanting_a_message_many_times_brings_it_once(nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
+async def test_who_has_a_message_does_not_get_it_back(nursery: trio.Nursery) -> None:
+    """Copies come while the first one waits for its verdict; stock sends it back to all of them."""
+    victim = await victim_in(nursery)
+    target = Target.of(victim)
+    joining = rpc_pb2.RPC()
+    joining.subscriptions.add(subscribe=True, topicid=TOPIC)
+    joining.control.graft.add(topicID=TOPIC)
+    message = signed_message(GENESIS, Identity.from_seed(seed_of("source")), bytes(50_000))
+    received = {}
+    for name in ("first", "second", "third"):
+        attacker = await Attacker.join(target, name)
+        outlet = await accept_gossip(attacker)
+        has_it = name != "third"
+        await attacker.gossip(joining.SerializeToString(), *[rpc_of(message)] * has_it)
+        await attacker.ask(HEAD, b"read by now")
+        received[name] = attacker, outlet
+    victim.network.resolve((await next_message(victim)).id, Verdict.ACCEPT)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    await victim.network.publish(Topic.VOTES, b"the next one")
+
+    sizes = {
+        name: len(await _read_until(*each, b"the next one")) for name, each in received.items()
+    }
+    assert [name for name, size in sizes.items() if size > len(message.data)] == ["third"]
+    target.hang_up()
+    nursery.cancel_scope.cancel()
+
+
+async def _read_until(attacker: Attacker, outlet: int, end: bytes) -> bytes:
+    """Return all that the target has written to a stream, up to some bytes."""
+    taken = b""
+    with trio.fail_after(BOUND_S):
+        while end not in taken:
+            frame = await attacker.next_frame()
+            taken += frame.payload if frame.stream_id == outlet else b""
+    return taken
+
+
 async def test_newer_gossip_stream_replaces_the_older(nursery: trio.Nursery) -> None:
     victim = await victim_in(nursery)
     target = Target.of(victim)

@@ -177,16 +177,18 @@ class Gossip:
         if older is not None:
             older.reset()
         reader = DelimitedReader(maximum=MAX_RPC_BYTES)
+        # Base58 is slow: once for a stream, not for each message.
+        forwarder = ID.from_base58(stream.peer)
         while chunk := await stream.read_some():
             for message in reader.feed(chunk):
-                await self._take(stream.peer, message)
+                await self._take(forwarder, message)
 
     async def _announce(self, pubsub: SafePubsub) -> None:
         while True:
             await trio.sleep(self._limits.announce_interval_s)
             pubsub.announce()
 
-    async def _take(self, peer: PeerId, encoded: bytes) -> None:
+    async def _take(self, forwarder: ID, encoded: bytes) -> None:
         if self._pubsub is None:
             return
         rpc = rpc_pb2.RPC()
@@ -194,7 +196,6 @@ class Gossip:
             rpc.ParseFromString(encoded)
         except DecodeError as error:
             raise WireError("Gossip", "not an RPC") from error
-        forwarder = ID.from_base58(peer)
         for change in rpc.subscriptions[:MAX_SUBSCRIPTIONS]:
             self._take_subscription(forwarder, change)
         if rpc.HasField("control"):
@@ -231,7 +232,11 @@ class Gossip:
         assert self._pubsub is not None
         topic = self._topics.get(message.topicIDs[0]) if len(message.topicIDs) == 1 else None
         message_id = MessageId(message.from_id + message.seqno)
-        if topic is None or self._pubsub.seen_messages.has(message_id):
+        if topic is None:
+            return
+        if self._pubsub.seen_messages.has(message_id):
+            if message_id in self._undecided:
+                self._pubsub.router.note_holder(forwarder, message_id)
             return
         sender = PeerId(forwarder.to_base58())
         if not self._undecided.has_room(sender):

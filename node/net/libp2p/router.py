@@ -62,6 +62,14 @@ class Router(GossipSub):  # type: ignore[misc]
         """
         return True
 
+    def note_holder(self, peer: ID, message_id: bytes) -> None:
+        """Do not send a peer what it has sent us itself, as if it had said IDONTWANT.
+
+        Forgotten with the next heartbeat (1667), which bounds it.
+        """
+        if peer in self.dont_send_message_ids:
+            self.dont_send_message_ids[peer].add(message_id)
+
     async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
         """Send the messages that a peer misses, each once and up to a number of bytes.
 

@@ -20,6 +20,9 @@ class Undecided:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, message: MessageId) -> bool:
+        return message in self._waiting
+
     def has_room(self, sender: PeerId) -> bool:
         """Tell whether a message of this forwarder may come in."""
         return (
