@@ -1,23 +1,26 @@
 """The state after an older block, from the present one and what blocks have changed since.
 
-    present  ... e f g h          an account or branch at height 5 is what the first change above 5
-    changes   6:  f  8: f h       replaced; without such a change it is what it is now
+    present  ... e f g h          an account at height 5 is what the first change above 5 replaced,
+    changes   6:  f  8: f h       a branch what all changes above 5 have made of it, undone
 
-Nothing is copied and no snapshot is kept open for it. A lookup costs one more per block above the
-height that changed anything, so states of the last few hundred blocks are cheap.
+Nothing is copied and no snapshot is kept open for it. A lookup costs one more for each group of
+blocks above the height, so states of the last few hundred blocks are cheap.
 """
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from node.accounts.state_history import HEIGHT_BYTES, changed_heights, old_value, patched
+from node.accounts.state_history import GROUP_BYTES, HEIGHT_BYTES, groups_above, patched
 from node.chain.block_store import height_key
 from node.storage.store import Reader, Table
-from protocols.types import Height
+from protocols.types import ADDRESS_BYTES, Height
 
 SCAN_BLOCK: Final = 256
-"""Accounts that a scan takes at once: each time it looks for changes of every block above."""
+"""Accounts that a scan takes at once: each time it looks for changes in every group above."""
+
+_BEHIND: Final = b"\xff" * (HEIGHT_BYTES + 1)
+"""Behind every height: ends the rows of one account or branch."""
 
 
 class StateAt:
@@ -31,20 +34,16 @@ class StateAt:
             height: At least the oldest state's; of the head or above it is the present state.
         """
         self._reader = reader
-        self._prefixes = [height_key(changed) for changed in changed_heights(reader, height)]
-        """Of the rows of each block above, ascending."""
+        self._height = height_key(height)
+        self._above = height_key(height + 1)
+        self._groups = groups_above(reader, height)
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return an account or a branch, or None."""
         if table is Table.ACCOUNTS:
             return self._account(key)
         assert table is Table.BRANCHES
-        branch = self._reader.get(table, key)
-        for prefix in reversed(self._prefixes):
-            patch = self._reader.get(Table.OLD_BRANCHES, prefix + key)
-            if patch is not None:
-                branch = patched(branch, patch)
-        return branch
+        return self._branch(key)
 
     def scan(
         self,
@@ -68,27 +67,45 @@ class StateAt:
             start = high
 
     def _account(self, address: bytes) -> bytes | None:
-        for prefix in self._prefixes:
-            row = self._reader.get(Table.CHANGES, prefix + address)
+        for group in self._groups:
+            key = group + address
+            row = next(
+                self._reader.scan(Table.OLD_ACCOUNTS, key + self._above, key + _BEHIND), None
+            )
             if row is not None:
-                return old_value(row)
+                return row[1] or None
         return self._reader.get(Table.ACCOUNTS, address)
+
+    def _branch(self, key: bytes) -> bytes | None:
+        patches: list[bytes] = []
+        for group in self._groups:
+            place = group + key
+            rows = self._reader.scan(Table.OLD_BRANCHES, place + self._above, place + _BEHIND)
+            patches += [patch for _, patch in rows]
+        return patched(self._reader.get(Table.BRANCHES, key), patches)
 
     def _as_it_was(
         self, present: list[tuple[bytes, bytes]], low: bytes, high: bytes | None
     ) -> list[tuple[bytes, bytes]]:
         """Return what stood in a part of the key space that holds these accounts now."""
         old: dict[bytes, bytes | None] = {}
-        for prefix in self._prefixes:
-            end = _after(prefix) if high is None else prefix + high
-            for key, row in self._reader.scan(Table.CHANGES, prefix + low, end):
-                # The first change above the height says what was there; later ones do not count.
-                old.setdefault(key[HEIGHT_BYTES:], old_value(row))
+        for group in self._groups:
+            end = _after(group) if high is None else group + _bound(high)
+            for key, value in self._reader.scan(Table.OLD_ACCOUNTS, group + _bound(low), end):
+                address, height = key[GROUP_BYTES:-HEIGHT_BYTES], key[-HEIGHT_BYTES:]
+                if height > self._height:
+                    # The first change above the height says what was there, later ones do not.
+                    old.setdefault(address, value or None)
         if not old:
             return present
         changed = {**dict(present), **old}
         return sorted((key, value) for key, value in changed.items() if value is not None)
 
 
-def _after(prefix: bytes) -> bytes:
-    return (int.from_bytes(prefix, "big") + 1).to_bytes(HEIGHT_BYTES, "big")
+def _bound(key: bytes) -> bytes:
+    """Return where the rows of addresses from a key on begin, which may lie behind an address."""
+    return key if len(key) <= ADDRESS_BYTES else key[:ADDRESS_BYTES] + _BEHIND
+
+
+def _after(group: bytes) -> bytes:
+    return (int.from_bytes(group, "big") + 1).to_bytes(GROUP_BYTES, "big")

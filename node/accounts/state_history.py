@@ -1,35 +1,46 @@
 """What blocks have changed in the state, so that states of the past can be presented and proven.
 
-    CHANGES        height, address      -> length of old: 2 bytes, old, new; none is empty
-    OLD_BRANCHES   height, branch key   -> given: 2 bytes, count and hash of each changed child
-                                           as it was; empty if there was no branch
-    META           "oldest_state"       -> the first height whose state can still be presented
+    DIFFS          height                        -> diff of the block; none if it changed nothing
+    OLD_ACCOUNTS   group, address, height        -> value before the block, empty for no account
+    OLD_BRANCHES   group, branch key, height     -> given: 2 bytes, count and hash of each changed
+                                                    child before the block; empty for no branch
+    META           "oldest_state"                -> first height whose state can be presented
 
-Rows lie by height first: a block's are written and deleted together, in the order of the keys. Old
-branches hold only the children that changed, which is a tenth of their size in a large state.
+A group is 32 heights. Writes lie close together, one group after the other, and are deleted by
+groups; a lookup looks once into each group and not once into each block. Old branches hold only
+the children that changed, which is a tenth of their size in a large state.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from struct import Struct
 from typing import Final
 
-from node.accounts.diff import LENGTH_BYTES, Change, Diff
+from node.accounts.diff import EMPTY_DIFF, Diff
 from node.accounts.pages import BRANCH_BYTES, CHILD_BYTES, FAN_OUT
 from node.chain.block_store import height_key
 from node.storage.store import Reader, Table, Writer
-from protocols.types import Address, Height
+from protocols.types import Height
+
+GROUP_BLOCKS: Final = 32
+"""A state 240 blocks back is 8 lookups away. 32 blocks of 1000 changes are 4 MB: what a block adds
+is scattered over no more than that."""
+
+GROUP_BYTES: Final = 4
+HEIGHT_BYTES: Final = 4
 
 _OLDEST_KEY: Final = b"oldest_state"
-
-HEIGHT_BYTES: Final = 4
 
 _MAP_BYTES: Final = 2
 
 _NO_BRANCH: Final = bytes(BRANCH_BYTES)
 
+_CHILDREN: Final = Struct(f"{CHILD_BYTES}s" * FAN_OUT)
+
 
 def begin(writer: Writer, height: Height) -> None:
     """Forget all that was and let the state that is stored now, of this height, be the oldest."""
-    _delete(writer, b"", None)
+    for table in (Table.DIFFS, Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
+        _delete(writer, table, None)
     writer.put(Table.META, _OLDEST_KEY, height_key(height))
 
 
@@ -46,25 +57,33 @@ def record(
     """
     if oldest_state(writer) is None:
         writer.put(Table.META, _OLDEST_KEY, height_key(height - 1))
-    prefix = height_key(height)
-    for address, old, new in diff.entries:
-        value = len(old or b"").to_bytes(LENGTH_BYTES, "big") + (old or b"") + (new or b"")
-        writer.put(Table.CHANGES, prefix + address, value)
+    group, suffix = group_key(height), height_key(height)
+    if diff.entries:
+        writer.put(Table.DIFFS, suffix, diff.encode())
+    for address, old, _ in diff.entries:
+        writer.put(Table.OLD_ACCOUNTS, group + address + suffix, old or b"")
     for key in sorted(branches):
-        before = writer.get(Table.BRANCHES, key)
-        writer.put(Table.OLD_BRANCHES, prefix + key, backward_patch(before, branches[key]))
+        patch = backward_patch(writer.get(Table.BRANCHES, key), branches[key])
+        writer.put(Table.OLD_BRANCHES, group + key + suffix, patch)
 
 
 def forget_block(writer: Writer, height: Height) -> None:
     """Forget what the newest block has changed: it is being undone."""
-    _delete(writer, height_key(height), height_key(height + 1))
+    suffix = height_key(height)
+    writer.delete(Table.DIFFS, suffix)
+    for table in (Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
+        rows = writer.scan(table, group_key(height))
+        for key in [key for key, _ in rows if key.endswith(suffix)]:
+            writer.delete(table, key)
 
 
 def prune(writer: Writer, oldest: Height) -> None:
     """Forget the states before a height."""
     if (oldest_state(writer) or 0) >= oldest:
         return
-    _delete(writer, b"", height_key(oldest + 1))
+    _delete(writer, Table.DIFFS, height_key(oldest + 1))
+    for table in (Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
+        _delete(writer, table, group_key(oldest + 1))
     writer.put(Table.META, _OLDEST_KEY, height_key(oldest))
 
 
@@ -74,68 +93,74 @@ def oldest_state(reader: Reader) -> Height | None:
     return None if found is None else int.from_bytes(found, "big")
 
 
-def changed_heights(reader: Reader, after: Height) -> tuple[Height, ...]:
-    """Return the heights above one at which some account changed, ascending."""
-    return tuple(_changed_heights(reader, after))
+def groups_above(reader: Reader, height: Height) -> tuple[bytes, ...]:
+    """Return the keys of the groups that may hold changes of blocks above a height, ascending."""
+    newest = next(reader.scan(Table.OLD_ACCOUNTS, reverse=True), None)
+    if newest is None:
+        return ()
+    last = int.from_bytes(newest[0][:GROUP_BYTES], "big")
+    first = (height + 1) // GROUP_BLOCKS
+    return tuple(group.to_bytes(GROUP_BYTES, "big") for group in range(first, last + 1))
+
+
+def group_key(height: Height) -> bytes:
+    """Return what the rows of a block's group begin with."""
+    return (height // GROUP_BLOCKS).to_bytes(GROUP_BYTES, "big")
 
 
 def diff_at(reader: Reader, height: Height) -> Diff:
     """Return what the block at a height has changed. The height is above the oldest state."""
-    rows = reader.scan(Table.CHANGES, height_key(height), height_key(height + 1))
-    return Diff(tuple(_change(key, value) for key, value in rows))
-
-
-def old_value(row: bytes) -> bytes | None:
-    """Return what an account was before, from a row of `Table.CHANGES`."""
-    end = LENGTH_BYTES + int.from_bytes(row[:LENGTH_BYTES], "big")
-    return row[LENGTH_BYTES:end] or None
+    stored = reader.get(Table.DIFFS, height_key(height))
+    return EMPTY_DIFF if stored is None else Diff.decode(stored)
 
 
 def backward_patch(before: bytes | None, after: bytes | None) -> bytes:
     """Return what leads from a branch back to what it was, None standing for no branch."""
     if before is None:
         return b""
+    pairs = zip(_CHILDREN.unpack(before), _CHILDREN.unpack(after or _NO_BRANCH), strict=True)
     children: list[bytes] = []
     given = 0
-    after = after or _NO_BRANCH
-    for nibble in range(FAN_OUT):
-        child = slice(nibble * CHILD_BYTES, (nibble + 1) * CHILD_BYTES)
-        if before[child] != after[child]:
+    for nibble, (old, new) in enumerate(pairs):
+        if old != new:
             given |= 1 << nibble
-            children.append(before[child])
+            children.append(old)
     return given.to_bytes(_MAP_BYTES, "big") + b"".join(children)
 
 
-def patched(after: bytes | None, patch: bytes) -> bytes | None:
-    """Return what a branch was, from what it became and what `backward_patch` has noted."""
-    if not patch:
+def patched(after: bytes | None, patches: Iterable[bytes]) -> bytes | None:
+    """Return what a branch was before several blocks.
+
+    Args:
+        after: What it is after them.
+        patches: What `backward_patch` has noted for each that changed it, the oldest block first.
+    """
+    children: dict[int, bytes] = {}
+    for patch in patches:
+        if not patch:
+            after = None
+            break
+        # What the first of the blocks replaced is what was there, whatever later ones replaced.
+        for nibble, child in _changed_children(patch):
+            children.setdefault(nibble, child)
+    if after is None and not children:
         return None
     branch = bytearray(after or _NO_BRANCH)
-    given = int.from_bytes(patch[:_MAP_BYTES], "big")
-    position = _MAP_BYTES
-    for nibble in range(FAN_OUT):
-        if given >> nibble & 1:
-            start = nibble * CHILD_BYTES
-            branch[start : start + CHILD_BYTES] = patch[position : position + CHILD_BYTES]
-            position += CHILD_BYTES
+    for nibble, child in children.items():
+        branch[nibble * CHILD_BYTES : (nibble + 1) * CHILD_BYTES] = child
     return bytes(branch)
 
 
-def _changed_heights(reader: Reader, after: Height) -> Iterator[Height]:
-    while True:
-        row = next(reader.scan(Table.CHANGES, height_key(after + 1)), None)
-        if row is None:
-            return
-        after = int.from_bytes(row[0][:HEIGHT_BYTES], "big")
-        yield after
+def _changed_children(patch: bytes) -> Iterator[tuple[int, bytes]]:
+    given = int.from_bytes(patch[:_MAP_BYTES], "big")
+    position = _MAP_BYTES
+    while given:
+        lowest = given & -given
+        yield lowest.bit_length() - 1, patch[position : position + CHILD_BYTES]
+        position += CHILD_BYTES
+        given ^= lowest
 
 
-def _change(key: bytes, row: bytes) -> Change:
-    end = LENGTH_BYTES + int.from_bytes(row[:LENGTH_BYTES], "big")
-    return Change(Address(key[HEIGHT_BYTES:]), row[LENGTH_BYTES:end] or None, row[end:] or None)
-
-
-def _delete(writer: Writer, start: bytes, end: bytes | None) -> None:
-    for table in (Table.CHANGES, Table.OLD_BRANCHES):
-        for key in [key for key, _ in writer.scan(table, start, end)]:
-            writer.delete(table, key)
+def _delete(writer: Writer, table: Table, end: bytes | None) -> None:
+    for key in [key for key, _ in writer.scan(table, b"", end)]:
+        writer.delete(table, key)

@@ -17,6 +17,7 @@ from node.accounts.range_proof import (
 )
 from node.accounts.state_at import StateAt
 from node.accounts.state_history import (
+    GROUP_BLOCKS,
     begin,
     diff_at,
     forget_block,
@@ -26,10 +27,13 @@ from node.accounts.state_history import (
 )
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
-from protocols.types import Address, Hash32, Height
+from protocols.types import Address, Hash32
 from tests.build.states import keys, states
 
 State = dict[Address, bytes]
+
+FIRST = GROUP_BLOCKS - 3
+"""Height of the first state: blocks of two groups are above it."""
 
 values = st.binary(min_size=1, max_size=3)
 blocks = st.lists(
@@ -56,13 +60,13 @@ class Chain:
     def push(self, changes: dict[Address, bytes | None]) -> None:
         diff = Diff.between(self.writer, changes)
         update = trie.plan(self.writer, diff.changes)
-        record(self.writer, len(self.states), diff, update.branches)
+        record(self.writer, FIRST + len(self.states), diff, update.branches)
         update.write(self.writer)
         self.states.append(everything(self.writer))
         self.roots.append(update.root)
 
     def undo(self) -> None:
-        height = len(self.states) - 1
+        height = FIRST + len(self.states) - 1
         trie.update(self.writer, diff_at(self.writer, height).inverse().changes)
         forget_block(self.writer, height)
         self.states.pop()
@@ -74,14 +78,14 @@ def everything(reader: Reader) -> State:
 
 
 def started(writer: Writer, state: State) -> Chain:
-    begin(writer, 0)
+    begin(writer, FIRST)
     root = trie.update(writer, state)
     return Chain(writer, [everything(writer)], [root])
 
 
-def check(chain: Chain, height: Height, wanted: list[Address], limit: int) -> None:
-    view = StateAt(chain.writer, height)
-    state, root = chain.states[height], chain.roots[height]
+def check(chain: Chain, index: int, wanted: list[Address], limit: int) -> None:
+    view = StateAt(chain.writer, FIRST + index)
+    state, root = chain.states[index], chain.roots[index]
     assert everything(view) == state
     assert trie.root(view) == root
     proof = prove_keys(view, wanted)
@@ -107,8 +111,8 @@ def test_every_state_since_the_beginning_can_be_proven(
         chain = started(writer, state)
         for each in changes:
             chain.push(each)
-        for height in range(len(chain.states)):
-            check(chain, height, wanted, limit)
+        for index in range(len(chain.states)):
+            check(chain, index, wanted, limit)
         assert StateAt(writer, 99).get(Table.BRANCHES, b"\0") == writer.get(Table.BRANCHES, b"\0")
 
 
@@ -127,8 +131,8 @@ def test_blocks_may_be_undone_and_replaced(
             chain.undo()
         for each in second:
             chain.push(each)
-        for height in range(len(chain.states)):
-            check(chain, height, wanted, 100)
+        for index in range(len(chain.states)):
+            check(chain, index, wanted, 100)
 
 
 @given(states, blocks, st.data())
@@ -140,14 +144,13 @@ def test_what_is_pruned_is_gone_and_the_rest_is_as_it_was(
         for each in changes:
             chain.push(each)
         oldest = data.draw(st.integers(0, len(changes)))
-        prune(writer, oldest)
-        prune(writer, oldest - 1 if oldest else 0)
-        assert oldest_state(writer) == oldest
-        for height in range(oldest, len(chain.states)):
-            check(chain, height, [FIRST_ADDRESS], 50)
-        for table in (Table.CHANGES, Table.OLD_BRANCHES):
-            heights = {int.from_bytes(key[:4], "big") for key, _ in writer.scan(table)}
-            assert all(oldest < height <= len(changes) for height in heights)
+        prune(writer, FIRST + oldest)
+        prune(writer, FIRST + oldest - 1)
+        assert oldest_state(writer) == FIRST + oldest
+        for index in range(oldest, len(chain.states)):
+            check(chain, index, [FIRST_ADDRESS], 50)
+        heights = {int.from_bytes(key, "big") for key, _ in writer.scan(Table.DIFFS)}
+        assert all(oldest < height - FIRST <= len(changes) for height in heights)
 
 
 @given(states, blocks)
@@ -159,7 +162,7 @@ def test_the_changes_of_each_block_can_be_read_again(
         for each in changes:
             expected = Diff.between(writer, each)
             chain.push(each)
-            assert diff_at(writer, len(chain.states) - 1) == expected
+            assert diff_at(writer, FIRST + len(chain.states) - 1) == expected
 
 
 def test_history_begins_with_the_first_block_that_is_recorded() -> None:
@@ -173,4 +176,5 @@ def test_history_begins_with_the_first_block_that_is_recorded() -> None:
         assert everything(StateAt(writer, 6)) == {}
         begin(writer, 7)
         assert oldest_state(writer) == 7
-        assert list(writer.scan(Table.CHANGES)) == []
+        for table in (Table.DIFFS, Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
+            assert list(writer.scan(table)) == []

@@ -3,7 +3,7 @@
 from node.accounts import trie
 from node.accounts.diff import Diff
 from node.accounts.state_at import SCAN_BLOCK, StateAt
-from node.accounts.state_history import backward_patch, begin, patched, record
+from node.accounts.state_history import GROUP_BLOCKS, backward_patch, begin, patched, record
 from node.storage.memory import MemoryStore
 from node.storage.store import Table, Writer
 from protocols.types import Address, Height
@@ -29,12 +29,21 @@ def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None
         begin(writer, 0)
         trie.update(writer, STATE)
         push(writer, 1, dict.fromkeys(changed))
-        push(writer, 2, dict.fromkeys(changed, b"again"))
-        push(writer, 3, {new: b"new", ADDRESSES[1]: b"changed"})
+        push(writer, GROUP_BLOCKS - 1, dict.fromkeys(changed, b"again"))
+        push(writer, 5 * GROUP_BLOCKS, {new: b"new", ADDRESSES[1]: b"changed"})
         after_1 = {key: value for key, value in STATE.items() if key not in changed}
         after_2 = STATE | dict.fromkeys(changed, b"again")
-        expected = [STATE, after_1, after_2, after_2 | {new: b"new", ADDRESSES[1]: b"changed"}]
-        for height, state in enumerate(expected):
+        expected = {
+            0: STATE,
+            1: after_1,
+            GROUP_BLOCKS - 2: after_1,
+            GROUP_BLOCKS - 1: after_2,
+            GROUP_BLOCKS: after_2,
+            5 * GROUP_BLOCKS - 1: after_2,
+            5 * GROUP_BLOCKS: after_2 | {new: b"new", ADDRESSES[1]: b"changed"},
+            9 * GROUP_BLOCKS: after_2 | {new: b"new", ADDRESSES[1]: b"changed"},
+        }
+        for height, state in expected.items():
             view = StateAt(writer, height)
             assert list(view.scan(Table.ACCOUNTS)) == sorted(state.items())
             some = list(view.scan(Table.ACCOUNTS, ADDRESSES[1], ADDRESSES[SCAN_BLOCK + 1]))
@@ -44,6 +53,13 @@ def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None
                 if ADDRESSES[1] <= item[0] < ADDRESSES[SCAN_BLOCK + 1]
             ]
             assert trie.root(view) == trie_root(state)
+            # An end may lie right behind an address, which then belongs to the range.
+            upto = list(view.scan(Table.ACCOUNTS, changed[1], changed[2] + b"\0"))
+            assert upto == [
+                item for item in sorted(state.items()) if changed[1] <= item[0] <= changed[2]
+            ]
+            behind = list(view.scan(Table.ACCOUNTS, changed[1] + b"\0", changed[2]))
+            assert behind == []
 
 
 def trie_root(state: dict[Address, bytes]) -> bytes:
@@ -55,7 +71,9 @@ def test_a_branch_is_kept_as_the_children_that_changed() -> None:
     branch = bytes(range(1, 41)) * 16
     changed = branch[:40] + bytes(40) + branch[80:]
     assert backward_patch(branch, changed) == b"\x00\x02" + branch[40:80]
-    assert patched(changed, backward_patch(branch, changed)) == branch
-    assert patched(None, backward_patch(branch, None)) == branch
+    assert patched(changed, [backward_patch(branch, changed)]) == branch
+    assert patched(None, [backward_patch(branch, None)]) == branch
     assert backward_patch(None, branch) == b""
-    assert patched(branch, b"") is None
+    assert patched(branch, [b""]) is None
+    assert patched(None, []) is None
+    assert patched(branch, [backward_patch(changed, None), b"", b"\x00\x01" + bytes(40)]) == changed
