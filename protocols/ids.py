@@ -49,6 +49,9 @@ class RequestProtocol(Enum):
     BLOCK = "block"
     MISSING_BLOCKS = "missing-blocks"
     HEAD = "head"
+    STATE_RANGE = "state-range"
+    TRIE_PROOF = "trie-proof"
+    TRIE_DIFFS = "trie-diffs"
     TRANSACTIONS_PROOF = "transactions-proof"
     BLOCKS_PROOF = "blocks-proof"
 
@@ -121,6 +124,27 @@ _LIMITS: Final = {
         max_response_bytes=MAX_RESPONSE_BYTES,
         timeout_s=10.0,
         requests_per_10_s=100,
+    ),
+    RequestProtocol.STATE_RANGE: RequestLimits(
+        number=212,
+        max_request_bytes=128,
+        max_response_bytes=400 * 1024,
+        timeout_s=10.0,
+        requests_per_10_s=1000,
+    ),
+    RequestProtocol.TRIE_PROOF: RequestLimits(
+        number=215,
+        max_request_bytes=2048,
+        max_response_bytes=2 * 1024 * 1024,
+        timeout_s=10.0,
+        requests_per_10_s=50,
+    ),
+    RequestProtocol.TRIE_DIFFS: RequestLimits(
+        number=218,
+        max_request_bytes=64,
+        max_response_bytes=MAX_RESPONSE_BYTES,
+        timeout_s=10.0,
+        requests_per_10_s=200,
     ),
 }
 

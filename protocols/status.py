@@ -49,11 +49,13 @@ class ResponseStatus(IntEnum):
     """Something of the history of transactions was asked for, and the node keeps none."""
     PROOF_TOO_LARGE = 14
     """The proof would not fit into a response; less, or from a nearer start, may be asked for."""
+    STATE_NOT_STORED = 15
+    """Something of the account state was asked for, and the node keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The response of a node that does not serve a request. Wire: [status: uint 1..14]."""
+    """The response of a node that does not serve a request. Wire: [status: uint 1..15]."""
 
     status: ResponseStatus
 

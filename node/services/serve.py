@@ -20,7 +20,10 @@ from node.serve.head import serve_head
 from node.serve.history_chunk import serve_history_chunk
 from node.serve.macro_chain import serve_macro_chain
 from node.serve.missing_blocks import serve_missing_blocks
+from node.serve.state_range import serve_state_range
 from node.serve.transactions_proof import serve_transactions_proof
+from node.serve.trie_diffs import serve_trie_diffs
+from node.serve.trie_proof import serve_trie_proof
 from protocols.errors import WireError
 from protocols.ids import RequestProtocol
 from protocols.messages.batch_set import BatchSetRequest
@@ -30,7 +33,10 @@ from protocols.messages.head import HeadRequest
 from protocols.messages.history_chunk import HistoryChunkRequest
 from protocols.messages.macro_chain import MacroChainRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
+from protocols.messages.state_range import StateRangeRequest
 from protocols.messages.transactions_proof import TransactionsProofRequest
+from protocols.messages.trie_diffs import TrieDiffsRequest
+from protocols.messages.trie_proof import TrieProofRequest
 from protocols.rate_limit import RateLimit, RateLimiter
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import PeerId
@@ -110,6 +116,9 @@ class ServeService:
                 serve_transactions_proof,
             )
         )
+        self._add(_Route(RequestProtocol.STATE_RANGE, StateRangeRequest.decode, serve_state_range))
+        self._add(_Route(RequestProtocol.TRIE_PROOF, TrieProofRequest.decode, serve_trie_proof))
+        self._add(_Route(RequestProtocol.TRIE_DIFFS, TrieDiffsRequest.decode, serve_trie_diffs))
 
     def _add(self, route: _Route[RequestT]) -> None:
         self._network.serve(route.protocol, self._handler(route))

@@ -26,6 +26,7 @@ def test_numbers_never_change() -> None:
         "OUT_OF_RANGE": 12,
         "HISTORY_NOT_STORED": 13,
         "PROOF_TOO_LARGE": 14,
+        "STATE_NOT_STORED": 15,
     }
 
 

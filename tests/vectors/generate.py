@@ -28,7 +28,7 @@ from protocols.ids import RequestProtocol, Topic, protocol_id, topic_id
 from protocols.limits import MAX_FRAME_BYTES
 from protocols.messages.block import BlockRequest
 from protocols.status import ResponseStatus
-from tests.vectors import messages, samples
+from tests.vectors import messages, samples, state_proofs
 
 PATH: Final = Path(__file__).parent / "wire.json"
 
@@ -57,6 +57,7 @@ def build() -> dict[str, Any]:
         "producers": _producers(),
         "election": _election(),
         "accounts": [_accounts(count) for count in (0, 1, 64, 65, 300)],
+        "state proofs": state_proofs.build(),
         "diffs": [_diff(changes) for changes in _CHANGES],
         "history": [_history(count) for count in (0, 1, 2, 3, 7)],
         "proofs": [_proof(indices, count) for indices, count in _PROVEN],

@@ -16,11 +16,14 @@ from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.state_range import ProvenRange, StateRangeRequest, StateRangeResponse
 from protocols.messages.transactions_proof import (
     ProvenTransaction,
     TransactionsProofRequest,
     TransactionsProofResponse,
 )
+from protocols.messages.trie_diffs import TrieDiffsRequest, TrieDiffsResponse
+from protocols.messages.trie_proof import TrieProofRequest, TrieProofResponse
 from protocols.messages.votes import Proposal, SkipVote, Vote, VoteKind
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Service
@@ -35,7 +38,7 @@ class Encodable(Protocol):
 
 def all_kinds() -> list[Encodable]:
     """Return at least one message of each kind."""
-    return [*_requests(), *_responses(), *_announcements(), *_votes()]
+    return [*_requests(), *_responses(), *_state(), *_announcements(), *_votes()]
 
 
 def _requests() -> list[Encodable]:
@@ -118,6 +121,23 @@ def _responses() -> list[Encodable]:
             proof=(samples.digest(15), samples.digest(16)),
         ),
         *refusals,
+    ]
+
+
+def _state() -> list[Encodable]:
+    low, high = sorted(samples.ADDRESSES[:2])
+    return [
+        StateRangeRequest(target=samples.MICRO.hash, start=low, end=high, limit=1000),
+        StateRangeResponse(oldest=0, newest=61, answer=None),
+        StateRangeResponse(
+            oldest=7,
+            newest=61,
+            answer=ProvenRange(leaves=low + b"\0\x01v", proof=b"\0"),
+        ),
+        TrieDiffsRequest(first=61, target=samples.MICRO.hash),
+        TrieDiffsResponse(changes=(low + b"\0\x01v", b"", high + b"\0\0")),
+        TrieProofRequest(target=samples.MICRO.hash, addresses=(low, high)),
+        TrieProofResponse(proof=b"\x01" + low + b"\0\x01v"),
     ]
 
 

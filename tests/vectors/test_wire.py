@@ -27,10 +27,13 @@ from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.state_range import StateRangeRequest, StateRangeResponse
 from protocols.messages.transactions_proof import (
     TransactionsProofRequest,
     TransactionsProofResponse,
 )
+from protocols.messages.trie_diffs import TrieDiffsRequest, TrieDiffsResponse
+from protocols.messages.trie_proof import TrieProofRequest, TrieProofResponse
 from protocols.messages.votes import decode_vote_message
 from tests.vectors import generate
 
@@ -62,6 +65,12 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "SkipVote": decode_vote_message,
     "TransactionsProofRequest": TransactionsProofRequest.decode,
     "TransactionsProofResponse": TransactionsProofResponse.decode,
+    "StateRangeRequest": StateRangeRequest.decode,
+    "StateRangeResponse": StateRangeResponse.decode,
+    "TrieDiffsRequest": TrieDiffsRequest.decode,
+    "TrieDiffsResponse": TrieDiffsResponse.decode,
+    "TrieProofRequest": TrieProofRequest.decode,
+    "TrieProofResponse": TrieProofResponse.decode,
     "Vote": decode_vote_message,
 }
 
