@@ -119,6 +119,13 @@ def test_blocks_that_were_passed_by_are_pruned_too() -> None:
     assert chain.head.number == 45
 
 
+def test_what_one_call_adopts_and_prunes_is_gone() -> None:
+    chain = light_chain(branch().genesis)
+    chain.adopt_macro_blocks([branch().block_at(height) for height in (4, 8, 12)])
+    assert not chain.contains(branch().block_at(4).hash)
+    assert chain.contains(branch().block_at(8).hash)
+
+
 def test_macro_heads_that_were_adopted_go_later() -> None:
     store = MemoryStore()
     chain = light_chain(branch().genesis, store=store)
@@ -209,7 +216,7 @@ def test_batches_are_pruned_as_they_are_adopted() -> None:
     chain.adopt_batches(fetched_batches(blocks))
     opened(Retention.WINDOW, pushed).push(blocks)
     assert contents(store) == contents(pushed)
-    assert not chain.contains(blocks[0].hash)
+    assert not any(chain.contains(block.hash) for block in blocks[:4])
 
 
 def test_back_at_genesis_nothing_is_pruned() -> None:
