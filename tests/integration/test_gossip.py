@@ -278,6 +278,7 @@ async def test_newer_gossip_stream_replaces_the_older(nursery: trio.Nursery) -> 
     target = Target.of(victim)
     attacker = await Attacker.join(target)
     older = await attacker.gossip()
+    await attacker.ask(HEAD, b"the older one is there by now")
     source = Identity.from_seed(seed_of("source"))
     await attacker.gossip(rpc_of(signed_message(GENESIS, source, b"on the newer")))
     await attacker.until_reset(older)
@@ -354,8 +355,9 @@ async def test_nothing_is_kept_of_what_passed(nursery: trio.Nursery) -> None:
         len(router._pending_messages),
         len(router.recent_message_deliveries),
         router.scorer,
-        threading.active_count(),
-    ) == (0, 0, 0, None, threads)
+    ) == (0, 0, 0, None)
+    # Idle threads of tests before this one may end meanwhile.
+    assert threading.active_count() <= threads
     nursery.cancel_scope.cancel()
 
 
