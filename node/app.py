@@ -39,6 +39,7 @@ from node.services.validator import ValidatorService
 from node.services.votes import VotesService
 from node.storage.store import Store
 from node.sync.live.config import QueueConfig
+from node.sync.macro.target import Target
 from node.version import AGENT, VERSION
 from protocols.limits import PROTOCOL_VERSION
 from protocols.messages.handshake import Hello
@@ -69,6 +70,8 @@ class NodeParts:
     """Work that takes long runs in worker threads. Not in virtual time."""
     queue: QueueConfig
     min_peers: int
+    pinned: Target | None = None
+    """Election block that the operator vouches for."""
     seeds: tuple[str, ...] = ()
     """Multiaddrs with peer id to keep connections to."""
     status_interval_s: float = 10.0
@@ -105,6 +108,8 @@ class Node:
             clock=parts.clock,
             keys=self._keys,
             in_thread=parts.in_thread,
+            kind=traits.macro_sync,
+            pinned=parts.pinned,
         )
         self._mempool = (
             MempoolService(network=self._network, chain=self.chain, writer=self._writer)
@@ -246,6 +251,7 @@ class Node:
             "min_peers": self._parts.min_peers,
             "mempool": 0 if self._mempool is None else len(self._mempool.mempool),
             "phase": sync.phase.value,
+            "target": sync.target,
             "behind": max(self._best_height() - head.number, 0),
             "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
             "buffered": sync.live.buffered,

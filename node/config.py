@@ -17,6 +17,8 @@ from node.policy import Policy
 from node.profiles import Profile
 from node.settings import Effective, Kind, Layer, Origin, Setting, Value, place_of, resolve
 from node.sync.live.config import QueueConfig
+from node.sync.macro.target import MAX_HEIGHT, Target
+from protocols.types import Hash32
 
 FILE_VARIABLE: Final = "HEADWAY_CONFIG"
 """Names the settings file, where no flag does."""
@@ -25,6 +27,7 @@ _LISTEN: Final = re.compile(r"/(ip4|ip6)/([^/]+)/tcp/(\d{1,5})")
 _SEED: Final = re.compile(
     r"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{1,5})/p2p/[1-9A-HJ-NP-Za-km-z]+"
 )
+_PINNED: Final = re.compile(r"(\d{1,10}):([0-9a-fA-F]{64})")
 _RPC: Final = re.compile(r"(localhost|127(?:\.\d{1,3}){3}|\[::1\]):(\d{1,5})")
 
 
@@ -46,6 +49,13 @@ def _check_rpc(text: str) -> str | None:
     found = _RPC.fullmatch(text)
     if found is None or int(found[2]) > 65_535:
         return f"{text!r} is not host:port on loopback, like 127.0.0.1:0"
+    return None
+
+
+def _check_pinned(text: str) -> str | None:
+    found = _PINNED.fullmatch(text)
+    if found is None or not 0 < int(found[1]) <= MAX_HEIGHT:
+        return f"{text!r} is not a block number and 64 hex digits, like 86400:5af0..."
     return None
 
 
@@ -170,6 +180,13 @@ SETTINGS: Final = (
         maximum=600,
         help="Seconds until another peer is asked.",
     ),
+    Setting(
+        key="sync.pinned_election",
+        kind=Kind.TEXT,
+        check=_check_pinned,
+        help="NUMBER:HASH of an election block that is known to be true. A Pico starts from it and"
+        " trusts no peer; whoever claims another block there is banned.",
+    ),
 )
 """All settings, in the order in which they are shown."""
 
@@ -190,17 +207,39 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncConfig:
-    """Bounds of block live sync. None follows the network's batch length and block time."""
+    """Bounds of block live sync, and where macro sync starts.
+
+    A bound of None follows the network's batch length and block time.
+    """
 
     buffer_max: int | None = None
     window_ahead_max: int | None = None
     tolerate_past_max: int | None = None
     requests_in_flight: int | None = None
     request_timeout_s: float | None = None
+    pinned_election: str | None = None
+    """`NUMBER:HASH`."""
+
+    def pinned(self, policy: Policy) -> Target | None:
+        """Return the election block that the operator vouches for, if there is one.
+
+        Raises:
+            ConfigError: There is no election block at its height.
+        """
+        if self.pinned_election is None:
+            return None
+        number, _, digits = self.pinned_election.partition(":")
+        if not policy.is_election(int(number)):
+            raise ConfigError(
+                f"sync.pinned_election: no election block at height {number}: this network has one"
+                f" every {policy.epoch_length} blocks"
+            )
+        return Target(int(number), Hash32(bytes.fromhex(digits)))
 
     def queue_config(self, policy: Policy, *, include_body: bool) -> QueueConfig:
         """Return the bounds for a network: its own defaults, and what was set above them."""
-        chosen: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        names = {each.name for each in fields(self)} - {"pinned_election"}
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
         return replace(
             QueueConfig.for_policy(policy, include_body=include_body),
             **{name: value for name, value in chosen.items() if value is not None},

@@ -46,7 +46,7 @@ def _describe(setting: Setting) -> Iterator[str]:
         text += f" One of {', '.join(setting.choices)}."
     elif setting.minimum is not None and setting.maximum is not None:
         text += f" {setting.minimum:.12g} to {setting.maximum:.12g}."
-    if setting.default is None:
+    if setting.default is None and setting.kind is not Kind.TEXT:
         text += " Block live sync decides if this is not set."
     return (f"# {line}" for line in wrap(text, COMMENT_COLUMNS))
 
@@ -61,6 +61,8 @@ def _assign(setting: Setting, values: Mapping[str, Value], shown: Mapping[str, V
 
 
 def _example(setting: Setting) -> Value:
+    if setting.kind is Kind.TEXT:
+        return f"86400:{64 * '0'}"
     return 10.0 if setting.kind is Kind.NUMBER else 600 if "max" in setting.key else 5
 
 

@@ -105,6 +105,7 @@ async def _run(
         rng=SystemRandom(),
         in_thread=True,
         queue=config.sync.queue_config(genesis.policy, include_body=traits.include_body),
+        pinned=config.sync.pinned(genesis.policy),
         min_peers=config.min_peers,
         seeds=config.seeds,
         status_interval_s=config.log.status_s,

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     """Answered another question than the one asked."""
     INVALID_BLOCK = "invalid_block"
     """Sent a block that fails verification."""
+    FALSE_CLAIM = "false_claim"
+    """Claimed a macro block that cannot be, or sent another than the one it claimed."""
     INVALID_VOTE = "invalid_vote"
     """Sent a vote or proposal that no honest validator signs."""
     INVALID_TRANSACTION = "invalid_transaction"

@@ -1,10 +1,12 @@
 """The profiles of a node: what each stores, asks for, serves and runs. One table for all parts.
 
-            stores               asks for   serves                     runs
-history     bodies, state        bodies     headers, bodies, history   mempool, validator
-full        bodies, state        bodies     headers, bodies            mempool, validator
-light       headers              headers    headers                    -
-pico        headers              headers    headers                    -
+            stores          asks for   serves                                  runs
+history     bodies, state   bodies     headers, macro chain, bodies, history   mempool, validator
+full        bodies, state   bodies     headers, macro chain, bodies            mempool, validator
+light       headers         headers    headers, macro chain                    -
+pico        headers         headers    headers                                 -
+
+A Pico that took an election block on trust has none from before it, so it offers no macro chain.
 """
 
 from collections.abc import Mapping
@@ -31,6 +33,17 @@ class Profile(StrEnum):
         return PROFILES[self]
 
 
+class MacroSyncKind(StrEnum):
+    """How a node gets to the newest macro block."""
+
+    HISTORY = "history"
+    """Every block and transaction from genesis."""
+    LIGHT = "light"
+    """Macro blocks alone, each verified by the validators of the one before."""
+    PICO = "pico"
+    """The newest macro blocks alone; the first one on trust."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileTraits:
     """One row of the table."""
@@ -41,6 +54,7 @@ class ProfileTraits:
     """Blocks are executed and account state is kept."""
     include_body: bool
     """Blocks are asked for with their bodies."""
+    macro_sync: MacroSyncKind
     services: Service
     """What its handshake offers. Nothing is offered that no request serves yet."""
     runs_mempool: bool
@@ -66,7 +80,8 @@ _HISTORY: Final = ProfileTraits(
     retention=Retention.ALL,
     keeps_state=True,
     include_body=True,
-    services=Service.HEADERS | Service.BODIES | Service.HISTORY,
+    macro_sync=MacroSyncKind.HISTORY,
+    services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES | Service.HISTORY,
     runs_mempool=True,
     may_validate=True,
     max_peers=100,
@@ -77,7 +92,8 @@ _FULL: Final = ProfileTraits(
     retention=Retention.ALL,
     keeps_state=True,
     include_body=True,
-    services=Service.HEADERS | Service.BODIES,
+    macro_sync=MacroSyncKind.HISTORY,
+    services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES,
     runs_mempool=True,
     may_validate=True,
     max_peers=100,
@@ -86,7 +102,8 @@ _LIGHT: Final = ProfileTraits(
     retention=Retention.BATCH,
     keeps_state=False,
     include_body=False,
-    services=Service.HEADERS,
+    macro_sync=MacroSyncKind.LIGHT,
+    services=Service.HEADERS | Service.MACRO_CHAIN,
     runs_mempool=False,
     may_validate=False,
     max_peers=50,
@@ -95,6 +112,7 @@ _PICO: Final = ProfileTraits(
     retention=Retention.BATCH,
     keeps_state=False,
     include_body=False,
+    macro_sync=MacroSyncKind.PICO,
     services=Service.HEADERS,
     runs_mempool=False,
     may_validate=False,

@@ -38,6 +38,8 @@ class Service(IntFlag):
     """Account proofs and ranges."""
     HISTORY = 8
     """Every block and transaction from genesis."""
+    MACRO_CHAIN = 16
+    """Every election block from genesis, and the newest macro block."""
 
 
 class Direction(IntEnum):

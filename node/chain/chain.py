@@ -19,7 +19,7 @@ from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
 from node.chain.adoption import MacroAdopter
 from node.chain.batch_adoption import BatchAdopter
-from node.chain.block_store import save_block, set_main
+from node.chain.block_store import load_block, save_block, set_main
 from node.chain.branches import site_above
 from node.chain.execution import execute
 from node.chain.fetched import FetchedBatch
@@ -29,6 +29,7 @@ from node.chain.proposals import macro_content, micro_content, skip_content
 from node.chain.punished import Absences
 from node.chain.push import BlockPusher
 from node.chain.reading import ChainReader
+from node.chain.reset import clear_above_genesis
 from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.retention import Retention
 from node.chain.settings import ChainSettings
@@ -181,6 +182,26 @@ class Chain(ChainReader):
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
             self._head = adopter.head
         return results
+
+    def reset_to_genesis(self) -> None:
+        """Forget all blocks above genesis. Only where no state is kept.
+
+        For a node that took an election block on trust and finds that it was false. Pushes wait,
+        and those that come later find their parents missing.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        assert not self.keeps_state
+        with self._pushing:
+            with self._store.write() as writer:
+                genesis = load_block(writer, self._genesis)
+                assert genesis is not None
+                deleted = clear_above_genesis(writer, genesis)
+                writer.put(Table.META, _HEAD_KEY, genesis.hash)
+                head = load_head(writer, genesis.hash, self.policy)
+            self._recent.replace(added=(genesis,), deleted=deleted)
+            self._head = head
 
     def propose_micro(
         self,

@@ -81,6 +81,15 @@ class ChainWriter:
         """
         return await self._change(partial(self._chain.adopt_batches, batches))
 
+    async def reset_to_genesis(self) -> None:
+        """Forget all blocks above genesis, in turn with all pushes. There are no events of it."""
+
+        def reset() -> tuple[PushResult, ...]:
+            self._chain.reset_to_genesis()
+            return ()
+
+        await self._change(reset)
+
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""
         sender, receiver = trio.open_memory_channel[ChainEvent](EVENTS_BUFFERED)

@@ -16,7 +16,6 @@ from typing import Final, TypeAlias, TypeVar
 import structlog
 import trio
 
-from node.blocks.block import Block
 from node.blocks.verify import has_quorum
 from node.chain.results import Pushed, PushOutcome, PushResult
 from node.chain.view import ChainView
@@ -26,9 +25,13 @@ from node.errors import Fault, PeerFaultError, UnavailableError
 from node.gossip.blocks import verdicts_of, verdicts_on_stored
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
+from node.profiles import MacroSyncKind
 from node.services.chain_writer import ChainWriter
 from node.services.lanes import Lanes, take_waiting
+from node.services.sync_answers import PROTOCOLS, decode_answer
 from node.sync.effects import (
+    AdoptBatches,
+    AdoptMacroBlocks,
     CancelRequest,
     CheckQuorum,
     DisconnectPeer,
@@ -36,6 +39,7 @@ from node.sync.effects import (
     Emit,
     PushBlocks,
     ReportPeer,
+    ResetChain,
     Resolve,
     SendRequest,
     SyncEvent,
@@ -46,23 +50,18 @@ from node.sync.inputs import (
     BlocksArrived,
     ChainChanged,
     DeadlinePassed,
-    HeadArrived,
     PushFinished,
     QuorumChecked,
     RequestFailed,
-    RequestRefused,
     SyncInput,
 )
 from node.sync.live.config import QueueConfig
+from node.sync.macro.target import Target
 from node.sync.peers import DRIFT_TIMEOUT_S
 from node.sync.syncer import Syncer, SyncStatus
 from node.sync.tickets import Asker, TicketId
 from protocols.errors import WireError
-from protocols.ids import RequestProtocol, Topic
-from protocols.messages.block import BlockRequest, BlockResponse
-from protocols.messages.head import HeadRequest, HeadResponse
-from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
-from protocols.status import Refusal
+from protocols.ids import Topic
 
 log = structlog.get_logger("sync")
 
@@ -112,6 +111,8 @@ class SyncService:
         clock: WallClock,
         keys: KeyCache,
         in_thread: bool,
+        kind: MacroSyncKind,
+        pinned: Target | None = None,
         drift_timeout_s: float = DRIFT_TIMEOUT_S,
     ) -> None:
         """Subscribe to the topics; nothing runs before `run`.
@@ -126,6 +127,8 @@ class SyncService:
             keys: The cache of decoded voting keys that the chain verifies with.
             in_thread: Do slow work in worker threads. False in virtual time, whose clock does not
                 wait for threads.
+            kind: How the newest macro block is reached.
+            pinned: The election block that the operator vouches for.
             drift_timeout_s: How long a peer may be out of both windows.
         """
         self._network = network
@@ -134,7 +137,14 @@ class SyncService:
         self._clock = clock
         self._keys = keys
         self._in_thread = in_thread
-        self._machine = Syncer(chain, config, min_peers=min_peers, drift_timeout_s=drift_timeout_s)
+        self._machine = Syncer(
+            chain,
+            config,
+            min_peers=min_peers,
+            kind=kind,
+            pinned=pinned,
+            drift_timeout_s=drift_timeout_s,
+        )
         self._intake = AnnouncementIntake(config.announcements_per_10_s)
         self._lanes: Lanes[Lane, LaneItem] = Lanes(
             {
@@ -216,6 +226,8 @@ class SyncService:
                 await self._publish(event)
             case SendRequest() | CheckQuorum() | PushBlocks() | DisconnectPeer():
                 self._start(effect, nursery)
+            case AdoptMacroBlocks() | AdoptBatches() | ResetChain():
+                nursery.start_soon(self._adopt, effect)
 
     def _start(
         self,
@@ -279,6 +291,20 @@ class SyncService:
             judge(0, results[0])
         await self._lanes.send(Lane.CONTROL, PushFinished(push.id, results))
 
+    async def _adopt(self, effect: AdoptMacroBlocks | AdoptBatches | ResetChain) -> None:
+        results: tuple[PushResult, ...] = ()
+        match effect:
+            case AdoptMacroBlocks():
+                results = await self._writer.adopt_macro_blocks(
+                    effect.blocks, is_trusted=effect.is_trusted
+                )
+            case AdoptBatches():
+                results = await self._writer.adopt_batches(effect.batches)
+            case ResetChain():
+                log.warning("chain_reset", height=self._chain.head.number)
+                await self._writer.reset_to_genesis()
+        await self._lanes.send(Lane.CONTROL, PushFinished(effect.id, results))
+
     async def _check_quorum(self, check: CheckQuorum) -> None:
         is_valid = await self._work(
             lambda: has_quorum(check.block, check.validators, self._chain.policy, self._keys)
@@ -301,12 +327,12 @@ class SyncService:
         del self._scopes[send.id]
 
     async def _ask(self, send: SendRequest) -> Answer:
-        protocol = _PROTOCOLS[type(send.request)]
+        protocol = PROTOCOLS[type(send.request)]
         try:
             payload = await self._network.request(send.peer, protocol, send.request.encode())
             if len(payload) < DECODE_IN_THREAD_BYTES:
-                return _decode(send, payload)
-            return await self._work(lambda: _decode(send, payload))
+                return decode_answer(send, payload)
+            return await self._work(lambda: decode_answer(send, payload))
         except UnavailableError as error:
             log.debug("request_failed", peer=send.peer, reason=str(error))
         except PeerFaultError as error:
@@ -321,45 +347,3 @@ class SyncService:
             return await trio.to_thread.run_sync(task)
         await trio.lowlevel.checkpoint()
         return task()
-
-
-def _decode(send: SendRequest, payload: bytes) -> Answer:
-    """Read a response. Also hashes what will be hashed, while it is off the trio thread.
-
-    Raises:
-        WireError: It is not the response to this request.
-    """
-    blocks: tuple[Block, ...]
-    match send.request:
-        case HeadRequest():
-            head = HeadResponse.decode(payload)
-            if isinstance(head, Refusal):
-                return RequestRefused(send.id, head.status)
-            return HeadArrived(send.id, head)
-        case BlockRequest():
-            single = BlockResponse.decode(payload)
-            if isinstance(single, Refusal):
-                return RequestRefused(send.id, single.status)
-            blocks = (Block.decode(single.block),)
-        case MissingBlocksRequest():
-            several = MissingBlocksResponse.decode(payload)
-            if isinstance(several, Refusal):
-                return RequestRefused(send.id, several.status)
-            blocks = tuple(Block.decode(block) for block in several.blocks)
-    for block in blocks:
-        _hash(block)
-    return BlocksArrived(send.id, blocks, len(payload))
-
-
-def _hash(block: Block) -> None:
-    """Compute the hashes of a block, which it then keeps."""
-    _ = block.hash
-    if block.body is not None:
-        _ = block.body.root
-
-
-_PROTOCOLS: Final = {
-    HeadRequest: RequestProtocol.HEAD,
-    BlockRequest: RequestProtocol.BLOCK,
-    MissingBlocksRequest: RequestProtocol.MISSING_BLOCKS,
-}

@@ -11,12 +11,22 @@ from node.errors import Fault
 from node.net.network import MessageId, Verdict
 from node.sync.live.events import LiveEvent
 from node.sync.tickets import TicketId
+from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
 from protocols.messages.head import HeadRequest
+from protocols.messages.history_chunk import HistoryChunkRequest
+from protocols.messages.macro_chain import MacroChainRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.types import PeerId
 
-Request: TypeAlias = HeadRequest | BlockRequest | MissingBlocksRequest
+Request: TypeAlias = (
+    HeadRequest
+    | BlockRequest
+    | MissingBlocksRequest
+    | MacroChainRequest
+    | BatchSetRequest
+    | HistoryChunkRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,13 @@ class AdoptBatches:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetChain:
+    """Throw away all that is above genesis, which was false. Answer with PushFinished."""
+
+    id: TicketId
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     """Give a gossip message its one verdict."""
 
@@ -138,6 +155,9 @@ Effect: TypeAlias = (
     | CancelRequest
     | CheckQuorum
     | PushBlocks
+    | AdoptMacroBlocks
+    | AdoptBatches
+    | ResetChain
     | Resolve
     | ReportPeer
     | DisconnectPeer

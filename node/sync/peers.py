@@ -77,6 +77,11 @@ class PeerLists:
         """Return the peers of a list, in the order in which they joined."""
         return tuple(peer for peer, entry in self._peers.items() if entry.list is which)
 
+    def serves(self, peer: PeerId, services: Service) -> bool:
+        """Tell whether a connected peer serves all of these."""
+        entry = self._peers.get(peer)
+        return entry is not None and entry.services & services == services
+
     def join(self, peer: PeerId, services: Service, now: float) -> PeerList:
         """Put a new peer into its first list.
 

@@ -15,17 +15,19 @@ from enum import Enum
 
 from node.chain.view import ChainView
 from node.net.network import PeerJoined, PeerLeft
+from node.profiles import MacroSyncKind
 from node.sync.consensus import Consensus
 from node.sync.effects import (
+    AdoptBatches,
+    AdoptMacroBlocks,
     CancelRequest,
-    CheckQuorum,
     DisconnectPeer,
     DisconnectReason,
     Effect,
     Emit,
     PushBlocks,
     ReportPeer,
-    Resolve,
+    ResetChain,
     SendRequest,
 )
 from node.sync.inputs import (
@@ -55,8 +57,10 @@ from node.sync.live.events import (
 )
 from node.sync.live.live_syncer import LiveStatus, LiveSyncer
 from node.sync.live.voting_keys import VotingKeys
-from node.sync.macro.catch_up import BatchPushed
-from node.sync.macro.macro_sync import MacroOutput, MacroSync, PeerPlaced, Place, gap_of
+from node.sync.macro.fetcher import Progressed
+from node.sync.macro.kinds import make_macro_sync, services_for
+from node.sync.macro.macro_sync import MacroOutput, PeerPlaced, Place, StartOver, gap_of
+from node.sync.macro.target import Target
 from node.sync.peers import DRIFT_TIMEOUT_S, PeerList, PeerLists
 from node.sync.tickets import Asker
 from protocols.messages.head import HeadResponse
@@ -68,8 +72,8 @@ class Phase(Enum):
 
     SEARCHING = "searching"
     """No peer to follow."""
-    CATCHING_UP = "catching_up"
-    """Somebody is further than the window reaches."""
+    MACRO_SYNC = "macro_sync"
+    """Fetching the macro blocks that somebody has above ours."""
     LIVE = "live"
     """Following the head."""
 
@@ -82,8 +86,10 @@ class SyncStatus:
     is_established: bool
     peers: dict[PeerList, tuple[PeerId, ...]]
     live: LiveStatus
-    backlog_batches: int
-    backlog_bytes: int
+    target: Height | None
+    """Best height that a peer claims, proven or not; None unless in macro sync."""
+    held_bytes: int
+    """Received by the macro sync and not yet on the chain."""
     counts: dict[str, int]
     """How often each kind of event has been emitted, by its name."""
 
@@ -97,6 +103,8 @@ class Syncer:
         config: QueueConfig,
         *,
         min_peers: int,
+        kind: MacroSyncKind,
+        pinned: Target | None = None,
         drift_timeout_s: float = DRIFT_TIMEOUT_S,
     ) -> None:
         """Start without peers.
@@ -105,6 +113,8 @@ class Syncer:
             chain: Read only; pushes are effects.
             config: Bounds.
             min_peers: Live peers without which there is no consensus.
+            kind: How the newest macro block is reached.
+            pinned: The election block that the operator vouches for.
             drift_timeout_s: How long a peer may be out of both windows before it is disconnected.
         """
         self._chain = chain
@@ -112,7 +122,8 @@ class Syncer:
         voting_keys = VotingKeys(chain)
         needed = Service.BODIES if config.include_body else Service.HEADERS
         self._lists = PeerLists(needed, drift_timeout_s=drift_timeout_s)
-        self._macro = MacroSync(chain, config, voting_keys)
+        self._services = services_for(kind)
+        self._macro = make_macro_sync(kind, chain, config, voting_keys, pinned)
         self._live = LiveSyncer(chain, config, voting_keys)
         self._consensus = Consensus(chain, min_peers=min_peers, include_body=config.include_body)
         self._counts: Counter[str] = Counter()
@@ -135,8 +146,8 @@ class Syncer:
             is_established=self.is_established,
             peers={which: self._lists.members(which) for which in PeerList},
             live=self._live.status,
-            backlog_batches=self._macro.backlog_batches,
-            backlog_bytes=self._macro.backlog_bytes,
+            target=self._macro.target if self._macro.is_active else None,
+            held_bytes=self._macro.held_bytes,
             counts=dict(self._counts),
         )
 
@@ -168,7 +179,7 @@ class Syncer:
         A peer that only says to be far ahead and sends nothing does not count beside live peers
         enough for consensus: it could keep a whole network from starting again.
         """
-        if not self._macro.is_catching_up:
+        if not self._macro.is_active:
             return True
         return self._consensus.has_enough_peers and not self._macro.is_proven
 
@@ -188,8 +199,8 @@ class Syncer:
                 return []
 
     def _phase(self) -> Phase:
-        if self._macro.is_catching_up:
-            return Phase.CATCHING_UP
+        if self._macro.is_active:
+            return Phase.MACRO_SYNC
         return Phase.LIVE if self._live.peers else Phase.SEARCHING
 
     def _on_peer(self, event: PeerJoined | PeerLeft, now: float) -> list[Effect]:
@@ -205,7 +216,12 @@ class Syncer:
 
     def _join(self, peer: PeerId, services: Service, now: float) -> None:
         if self._lists.join(peer, services, now) is PeerList.MACRO:
-            self._macro.add_peer(peer, now)
+            self._look_at(peer, now)
+
+    def _look_at(self, peer: PeerId, now: float) -> None:
+        """Give a peer of the list `macro` to the macro sync."""
+        can_lead = self._lists.serves(peer, self._services)
+        self._macro.add_peer(peer, now, can_lead=can_lead)
 
     def _end_live(self, peer: PeerId) -> list[Effect]:
         self._live.remove_peer(peer)
@@ -219,8 +235,8 @@ class Syncer:
                 return self._from_live(self._live.quorum_checked(event, now), now)
             case ChainChanged(changes):
                 return self._from_live(self._live.chain_changed(changes, now), now)
-            case PushFinished(ticket) if ticket.asker is Asker.CATCH_UP:
-                return self._from_macro(self._macro.push_finished(event, now), now)
+            case PushFinished(ticket) if ticket.asker in {Asker.ADOPTION, Asker.CATCH_UP}:
+                return self._from_macro(self._macro.adopted(event, now), now)
             case PushFinished():
                 return self._from_live(self._live.push_finished(event, now), now)
 
@@ -238,11 +254,11 @@ class Syncer:
 
     def _on_answer(self, answer: Answer, now: float) -> list[Effect]:
         match answer.id.asker:
-            case Asker.MACRO_HEAD | Asker.CATCH_UP:
+            case Asker.MACRO_CHAIN | Asker.MACRO_HEAD | Asker.MACRO_BLOCK | Asker.CATCH_UP:
                 return self._from_macro(self._macro.answered(answer, now), now)
             case Asker.POLL_HEAD | Asker.POLL_BLOCK:
                 return self._on_poll_answer(answer, now)
-            case Asker.MISSING | Asker.BODY | Asker.LIVE:
+            case Asker.MISSING | Asker.BODY | Asker.LIVE | Asker.ADOPTION:
                 return self._from_live(self._live.answered(answer, now), now)
 
     def _on_poll_answer(self, answer: Answer, now: float) -> list[Effect]:
@@ -263,7 +279,7 @@ class Syncer:
 
     def _look_at_peers(self, now: float) -> list[Effect]:
         for peer in self._lists.recheck(now):
-            self._macro.add_peer(peer, now)
+            self._look_at(peer, now)
         return [
             DisconnectPeer(peer, DisconnectReason.DRIFTED) for peer in self._lists.take_drifted(now)
         ]
@@ -274,12 +290,26 @@ class Syncer:
             match output:
                 case PeerPlaced():
                     effects += self._place(output, now)
-                case BatchPushed():
+                case StartOver():
+                    effects += self._start_over(now)
+                case Progressed():
                     # All that wait for us to catch up are being of use, not only this one.
                     for peer in self._lists.members(PeerList.MACRO):
                         self._lists.helped(peer, now)
-                case SendRequest() | CancelRequest() | PushBlocks() | ReportPeer():
+                case SendRequest() | CancelRequest() | ReportPeer() | PushBlocks():
                     effects.append(output)
+                case AdoptMacroBlocks() | AdoptBatches() | ResetChain():
+                    effects.append(output)
+        return effects
+
+    def _start_over(self, now: float) -> list[Effect]:
+        """Look again at all peers that were placed by a chain that is doubted."""
+        effects: list[Effect] = []
+        for which in (PeerList.LIVE, PeerList.OUTDATED):
+            for peer in self._lists.members(which):
+                self._lists.move(peer, PeerList.MACRO, now)
+                effects += self._end_live(peer)
+                self._look_at(peer, now)
         return effects
 
     def _place(self, placed: PeerPlaced, now: float) -> list[Effect]:
@@ -308,14 +338,13 @@ class Syncer:
                     effects += self._end_live(peer)
                 case Emit(Ahead(peer)):
                     self._lists.move(peer, PeerList.MACRO, now)
-                    self._macro.add_peer(peer, now)
+                    self._look_at(peer, now)
                     effects += self._end_live(peer)
                 case Emit(AcceptedAnnouncedBlock()):
                     self._consensus.accepted_announcement(now)
                 case Emit(AcceptedBufferedBlock(_, 0)):
                     self._consensus.buffer_emptied(now)
-                case Emit() | Resolve() | SendRequest() | CancelRequest():
-                    pass
-                case CheckQuorum() | PushBlocks() | ReportPeer() | DisconnectPeer():
+                case _:
+                    # Everything else is for the driver alone.
                     pass
         return effects

@@ -19,7 +19,7 @@ from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
 from node.log import configure_logging
 from node.net.libp2p import Libp2pNetwork
-from node.profiles import Profile
+from node.profiles import MacroSyncKind, Profile
 from node.services.block_publisher import publish_block
 from node.services.chain_writer import ChainWriter
 from node.services.clock import SystemClock
@@ -153,6 +153,7 @@ class _BlockMember:
             clock=clock,
             keys=keys,
             in_thread=True,
+            kind=MacroSyncKind.HISTORY,
         )
 
     async def start(self, nursery: trio.Nursery) -> None:

@@ -5,21 +5,29 @@ so a test decides what happens while a push is under way. Requests wait until it
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import Any, TypeAlias
 
 from node.blocks.block import Block
 from node.blocks.verify import has_quorum
 from node.chain.chain import Chain
-from node.chain.results import Pushed
+from node.chain.results import Pushed, PushResult
 from node.errors import Fault
 from node.gossip.blocks import verdicts_of
 from node.net.network import LeaveReason, MessageId, PeerJoined, PeerLeft, Verdict
 from node.policy import Policy
+from node.profiles import MacroSyncKind
+from node.serve.batch_set import serve_batch_set
 from node.serve.block import serve_block
 from node.serve.head import serve_head
+from node.serve.history_chunk import serve_history_chunk
+from node.serve.macro_chain import serve_macro_chain
 from node.serve.missing_blocks import serve_missing_blocks
+from node.services.sync_answers import decode_answer
 from node.sync.effects import (
+    AdoptBatches,
+    AdoptMacroBlocks,
     CancelRequest,
     CheckQuorum,
     DisconnectPeer,
@@ -27,6 +35,8 @@ from node.sync.effects import (
     Emit,
     PushBlocks,
     ReportPeer,
+    Request,
+    ResetChain,
     Resolve,
     SendRequest,
     SyncEvent,
@@ -40,6 +50,7 @@ from node.sync.inputs import (
     DeadlinePassed,
     HeadArrived,
     HeaderAnnounced,
+    MacroChainArrived,
     PushFinished,
     QuorumChecked,
     RequestFailed,
@@ -47,15 +58,19 @@ from node.sync.inputs import (
     SyncInput,
 )
 from node.sync.live.config import QueueConfig
+from node.sync.macro.target import Target
 from node.sync.peers import PeerList
 from node.sync.syncer import Syncer
 from node.sync.tickets import Asker, TicketId
 from protocols.limits import PROTOCOL_VERSION
+from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.messages.history_chunk import HistoryChunkRequest
+from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest
-from protocols.status import Refusal, ResponseStatus
+from protocols.status import ResponseStatus
 from protocols.types import Hash32, PeerId, Service
 from tests.build.chain import KEY_CACHE, ChainBuilder, light_chain, open_chain
 from tests.build.clock import FixedClock
@@ -73,7 +88,9 @@ LONG_BATCHES = Policy(
 )
 """Macro blocks at 32, 64, ...: out of the way of tests that are not about them."""
 
-ALL_SERVICES = Service.HEADERS | Service.BODIES | Service.STATE | Service.HISTORY
+ALL_SERVICES = (
+    Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES | Service.STATE | Service.HISTORY
+)
 
 
 @cache
@@ -103,6 +120,9 @@ def make_hello(chain: Chain, services: Service = ALL_SERVICES) -> Hello:
     )
 
 
+Adoption: TypeAlias = AdoptMacroBlocks | AdoptBatches | ResetChain
+
+
 class SyncHarness:
     """One `Syncer` over a real chain, and everything that it has asked for."""
 
@@ -115,6 +135,8 @@ class SyncHarness:
         known: int = 0,
         clock: FixedClock | None = None,
         drift_timeout_s: float = 600.0,
+        kind: MacroSyncKind | None = None,
+        pinned: Target | None = None,
     ) -> None:
         """Start over the first `known` blocks of a branch."""
         self.builder = builder
@@ -126,8 +148,14 @@ class SyncHarness:
             else light_chain(builder.genesis)
         )
         self.push_elsewhere(builder.blocks[:known])
+        by_bodies = MacroSyncKind.HISTORY if self.config.include_body else MacroSyncKind.LIGHT
         self.machine = Syncer(
-            self.chain, self.config, min_peers=min_peers, drift_timeout_s=drift_timeout_s
+            self.chain,
+            self.config,
+            min_peers=min_peers,
+            kind=kind or by_bodies,
+            pinned=pinned,
+            drift_timeout_s=drift_timeout_s,
         )
         self.now = 0.0
         self.verdicts: dict[MessageId, Verdict] = {}
@@ -137,6 +165,9 @@ class SyncHarness:
         self.disconnects: list[DisconnectPeer] = []
         self.requests: dict[TicketId, SendRequest] = {}
         self.pushes: deque[PushBlocks] = deque()
+        self.adoptions: deque[Adoption] = deque()
+        self.resets = 0
+        """How often the chain went back to genesis."""
         self.pushed: list[Hash32] = []
         """Every block handed to the chain, in order."""
         self.checks: deque[CheckQuorum] = deque()
@@ -159,8 +190,7 @@ class SyncHarness:
         """Connect peers that have the head that we have. Polls stay open."""
         for peer in peers:
             self.join(peer)
-            (sent,) = self.open_requests(Asker.MACRO_HEAD, peer)
-            self.serve(sent, self.chain)
+            self.answer_head(peer, head_of(self.chain))
 
     def leave(self, *peers: PeerId) -> None:
         """Disconnect peers. Their open requests fail, as on any network."""
@@ -238,30 +268,30 @@ class SyncHarness:
         return self._answered(RequestFailed(ticket))
 
     def answer_head(self, peer: PeerId, head: HeadResponse) -> None:
-        """Answer what a peer has been asked about its head so far."""
+        """Answer what a peer has been asked so far about its head, and what leads there."""
+        for sent in tuple(self.requests.values()):
+            if sent.peer == peer and isinstance(sent.request, MacroChainRequest):
+                self._answered(MacroChainArrived(sent.id, self._claim_of(head)))
         for sent in tuple(self.requests.values()):
             if sent.peer == peer and isinstance(sent.request, HeadRequest):
                 self._answered(HeadArrived(sent.id, head))
 
+    def claim(self, peer: PeerId, *epochs: Hash32, checkpoint: Checkpoint | None = None) -> None:
+        """Let a peer claim what leads to its newest macro block."""
+        (sent,) = self.open_requests(Asker.MACRO_CHAIN, peer)
+        self._answered(
+            MacroChainArrived(sent.id, MacroChainResponse(epochs=epochs, checkpoint=checkpoint))
+        )
+
     def serve(self, sent: SendRequest, chain: Chain) -> list[Effect]:
         """Answer a request as an honest node with this chain does."""
-        match sent.request:
-            case HeadRequest() as request:
-                return self._answered(HeadArrived(sent.id, serve_head(request, chain)))
-            case BlockRequest() as request:
-                single = serve_block(request, chain)
-                if isinstance(single, Refusal):
-                    return self.refuse(sent, single.status)
-                blocks = [Block.decode(single.block)]
-            case MissingBlocksRequest() as request:
-                several = serve_missing_blocks(request, chain)
-                if isinstance(several, Refusal):
-                    return self.refuse(sent, several.status)
-                blocks = [Block.decode(block) for block in several.blocks]
         if sent.id.asker is Asker.POLL_BLOCK:
-            del self.requests[sent.id]
-            return self.feed(BlockLearnt(sent.id, blocks[0], sent.peer))
-        return self.answer(sent, blocks)
+            answer = served(sent, chain)
+            if isinstance(answer, BlocksArrived):
+                del self.requests[sent.id]
+                return self.feed(BlockLearnt(sent.id, answer.blocks[0], sent.peer))
+            return self._answered(answer)
+        return self._answered(served(sent, chain))
 
     def serve_all(self, chain: Chain, peers: Iterable[PeerId] | None = None) -> None:
         """Answer requests and carry out work until there is no more of either."""
@@ -283,6 +313,8 @@ class SyncHarness:
             policy = self.chain.policy
             is_valid = has_quorum(check.block, check.validators, policy, KEY_CACHE)
             return self.feed(QuorumChecked(check.id, is_valid))
+        if self.adoptions:
+            return self._adopt(self.adoptions.popleft())
         push = self.pushes.popleft()
         results = self.chain.push(push.blocks)
         self.pushed += [block.hash for block in push.blocks[: len(results)]]
@@ -299,8 +331,24 @@ class SyncHarness:
 
     def settle(self) -> None:
         """Carry out all work."""
-        while self.pushes or self.checks:
+        while self.pushes or self.checks or self.adoptions:
             self.work()
+
+    def _adopt(self, effect: Adoption) -> list[Effect]:
+        results: tuple[PushResult, ...] = ()
+        match effect:
+            case AdoptMacroBlocks():
+                results = self.chain.adopt_macro_blocks(effect.blocks, is_trusted=effect.is_trusted)
+            case AdoptBatches(_, batches):
+                results = self.chain.adopt_batches(batches)
+            case ResetChain():
+                self.chain.reset_to_genesis()
+                self.resets += 1
+        effects: list[Effect] = []
+        for result in results:
+            if isinstance(result, Pushed):
+                effects += self.feed(ChainChanged(result.events))
+        return effects + self.feed(PushFinished(effect.id, results))
 
     def push_elsewhere(self, blocks: Sequence[Block]) -> None:
         """Let somebody else push blocks."""
@@ -338,6 +386,17 @@ class SyncHarness:
         events, self.events = self.events, []
         return events
 
+    def _claim_of(self, head: HeadResponse) -> MacroChainResponse:
+        """Return what a node with this head claims, if our branch is a part of its chain."""
+        policy, ours = self.chain.policy, self.chain.macro_head.number
+        first = policy.election_after(ours)
+        heights = range(first, head.macro_number + 1, policy.epoch_length)
+        has_checkpoint = head.macro_number > ours and not policy.is_election(head.macro_number)
+        return MacroChainResponse(
+            epochs=tuple(self.builder.block_at(height).hash for height in heights),
+            checkpoint=Checkpoint(head.macro_number, head.macro_hash) if has_checkpoint else None,
+        )
+
     def _answered(self, answer: Answer) -> list[Effect]:
         # A test may answer too late on purpose: then there is nothing to forget.
         self.requests.pop(answer.id, None)
@@ -362,6 +421,8 @@ class SyncHarness:
                 self.requests.pop(ticket, None)
             case Resolve(message, verdict):
                 self._judge(message, verdict)
+            case AdoptMacroBlocks() | AdoptBatches() | ResetChain():
+                self.adoptions.append(effect)
             case CheckQuorum() | PushBlocks() | ReportPeer() | DisconnectPeer() | Emit():
                 self._collect(effect)
 
@@ -379,6 +440,20 @@ class SyncHarness:
                 self.disconnects.append(effect)
             case Emit(event):
                 self.events.append(event)
+
+
+def served(sent: SendRequest, chain: Chain) -> Answer:
+    """Return what an honest node with this chain answers, through the wire form."""
+    routes: dict[type[Request], Callable[[Any, Chain], Any]] = {
+        HeadRequest: serve_head,
+        BlockRequest: serve_block,
+        MissingBlocksRequest: serve_missing_blocks,
+        MacroChainRequest: serve_macro_chain,
+        BatchSetRequest: serve_batch_set,
+        HistoryChunkRequest: serve_history_chunk,
+    }
+    response = routes[type(sent.request)](sent.request, chain)
+    return decode_answer(sent, response.encode())
 
 
 def head_of(chain: Chain) -> HeadResponse:

@@ -398,7 +398,7 @@ async def test_b25_a_peer_dies_while_it_is_caught_up_with(
     await follower.network.connect(dying.network.listen_addresses[0])
     with trio.fail_after(BOUND_S):
         await half_sent.wait()
-    assert follower.status.phase is Phase.CATCHING_UP
+    assert follower.status.phase is Phase.MACRO_SYNC
     await follower.network.connect(healthy.network.listen_addresses[0])
     dying.node.scope.cancel()
     await follower.until_height(26)

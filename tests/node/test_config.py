@@ -12,7 +12,8 @@ from node.policy import Policy
 from node.profiles import PROFILES, Profile
 from node.settings import Layer, Origin
 from node.sync.live.config import QueueConfig
-from protocols.types import Service
+from node.sync.macro.target import Target
+from protocols.types import Hash32, Service
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PEER = "12D3KooWGMer7nbmFzCNSwvMZ6SgNjwhRuBmkoHZGtxKopoBkJvs"
@@ -111,7 +112,25 @@ def test_each_sync_setting_is_a_bound() -> None:
     bounds = {each.name for each in fields(QueueConfig)}
     settings = {each.key.removeprefix("sync.") for each in SETTINGS if each.key[:5] == "sync."}
     assert settings == {each.name for each in fields(SyncConfig)}
-    assert settings <= bounds
+    assert settings - bounds == {"pinned_election"}
+
+
+def test_pinned_election_block(tmp_path: Path) -> None:
+    policy, digits = Policy(batch_length=4, batches_per_epoch=3), "ab" * 32
+    config = _load(tmp_path, f"[sync]\npinned_election = '24:{digits}'")
+
+    assert config.sync.pinned(policy) == Target(24, Hash32(bytes.fromhex(digits)))
+    assert SyncConfig().pinned(policy) is None
+    with pytest.raises(ConfigError, match=r"no election block at height 20: .* every 12 blocks"):
+        SyncConfig(pinned_election=f"20:{digits}").pinned(policy)
+
+
+@pytest.mark.parametrize(
+    "text", ["24", "24:12", f"0:{'ab' * 32}", f"-1:{'ab' * 32}", f"24:{'xy' * 32}"]
+)
+def test_pinned_election_block_that_is_none(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pinned_election: .* is not a block number and 64 hex"):
+        _load(tmp_path, f"[sync]\npinned_election = '{text}'")
 
 
 @pytest.mark.parametrize("profile", list(Profile), ids=str)

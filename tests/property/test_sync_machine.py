@@ -13,11 +13,13 @@ from node.blocks.block import Block
 from node.blocks.body import Body
 from node.blocks.justification import ProducerSignature
 from node.net.network import Verdict
+from node.profiles import MacroSyncKind
 from node.sync.live.config import QueueConfig
-from node.sync.macro.catch_up import BACKLOG_BATCHES, BACKLOG_BYTES
+from node.sync.macro.catch_up import BACKLOG_BYTES
 from node.sync.peers import PeerList
 from node.sync.tickets import Asker
 from protocols.limits import MAX_RESPONSE_BYTES
+from protocols.messages.macro_chain import Checkpoint
 from protocols.status import ResponseStatus
 from protocols.types import PeerId
 from tests.build.blocks import transaction
@@ -100,9 +102,14 @@ PEER = st.sampled_from(PEERS)
 class SyncMachine(RuleBasedStateMachine):
     """Feeds anything at any moment."""
 
+    kind = MacroSyncKind.HISTORY
+
     @initialize()
     def start(self) -> None:
-        self.harness = SyncHarness(short_batches(LENGTH), config=CONFIG, min_peers=2)
+        config = replace(CONFIG, include_body=self.kind is MacroSyncKind.HISTORY)
+        self.harness = SyncHarness(
+            short_batches(LENGTH), config=config, min_peers=2, kind=self.kind
+        )
         self.online: set[PeerId] = set()
 
     @rule(peer=PEER, known=st.integers(0, LENGTH))
@@ -154,6 +161,13 @@ class SyncMachine(RuleBasedStateMachine):
         if open_:
             self.harness.answer(open_[pick % len(open_)], answer)
 
+    @rule(peer=PEER, numbers=st.lists(st.integers(1, 30), max_size=3), newest=st.integers(0, 30))
+    def claim_anything(self, peer: PeerId, numbers: list[int], newest: int) -> None:
+        for sent in self.harness.open_requests(Asker.MACRO_CHAIN, peer)[:1]:
+            hashes = [blocks()[number % len(blocks())].hash for number in (*numbers, newest)]
+            checkpoint = Checkpoint(newest, hashes[-1]) if newest else None
+            self.harness.claim(sent.peer, *hashes[:-1], checkpoint=checkpoint)
+
     @rule(pick=st.integers(0, 20), status=st.sampled_from(list(ResponseStatus)[1:]))
     def refuse(self, pick: int, status: ResponseStatus) -> None:
         if self.harness.requests:
@@ -172,8 +186,9 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule()
     def work(self) -> None:
-        if self.harness.pushes or self.harness.checks:
-            self.harness.work()
+        harness = self.harness
+        if harness.pushes or harness.checks or harness.adoptions:
+            harness.work()
 
     @rule(seconds=st.floats(0, 15))
     def pass_time(self, seconds: float) -> None:
@@ -199,9 +214,9 @@ class SyncMachine(RuleBasedStateMachine):
         assert max(begun.values(), default=0) <= CONFIG.lookups_per_peer
         placed = Counter(lookup.place_of for lookup in lookups if lookup.place_of is not None)
         assert max(placed.values(), default=0) <= CONFIG.places_per_peer
-        assert status.backlog_batches <= BACKLOG_BATCHES
-        assert status.backlog_bytes <= BACKLOG_BYTES + MAX_RESPONSE_BYTES
+        assert status.held_bytes <= BACKLOG_BYTES + MAX_RESPONSE_BYTES
         assert len(self.harness.pushes) <= 2
+        assert len(self.harness.adoptions) <= 1
 
     @invariant()
     def every_connected_peer_is_in_one_list(self) -> None:
@@ -231,7 +246,8 @@ class SyncMachine(RuleBasedStateMachine):
 
     @invariant()
     def open_requests_have_deadlines(self) -> None:
-        if self.harness.requests and not self.harness.pushes:
+        has_work = self.harness.pushes or self.harness.adoptions
+        if self.harness.requests and not has_work:
             assert self.harness.machine.next_deadline() is not None
 
     def teardown(self) -> None:
@@ -258,7 +274,7 @@ def _open_by_peer(harness: SyncHarness, asker: Asker) -> Iterable[int]:
     return Counter(sent.peer for sent in harness.open_requests(asker)).values()
 
 
-_FOR_BLOCKS = {Asker.MISSING, Asker.CATCH_UP, Asker.BODY}
+_FOR_BLOCKS = {Asker.MISSING, Asker.CATCH_UP, Asker.BODY, Asker.MACRO_BLOCK}
 
 
 @cache
@@ -268,5 +284,20 @@ def _server(known: int) -> ChainBuilder:
     return main.fork_from(main.block_at(known).hash if known else main.genesis.hash)
 
 
+class LightMachine(SyncMachine):
+    """The same for a Light node."""
+
+    kind = MacroSyncKind.LIGHT
+
+
+class PicoMachine(SyncMachine):
+    """The same for a Pico."""
+
+    kind = MacroSyncKind.PICO
+
+
 TestSyncMachine = SyncMachine.TestCase
-TestSyncMachine.settings = settings(stateful_step_count=60)
+TestLightMachine = LightMachine.TestCase
+TestPicoMachine = PicoMachine.TestCase
+for _case in (TestSyncMachine, TestLightMachine, TestPicoMachine):
+    _case.settings = settings(stateful_step_count=60)

@@ -18,6 +18,7 @@ from node.errors import Fault, UnavailableError
 from node.net.hub import Hub, LinkConditions, Transmission
 from node.net.network import MessageId, Verdict
 from node.net.simulated import SimulatedNetwork, simulated_address
+from node.profiles import MacroSyncKind
 from node.services.chain_writer import ChainWriter
 from node.services.clock import VirtualClock
 from node.services.serve import ServeService
@@ -30,12 +31,13 @@ from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncemen
 from protocols.messages.handshake import Hello
 from protocols.types import PeerId, Service
 from tests.build.chain import KEY_CACHE, ChainBuilder
-from tests.build.sync import make_hello
+from tests.build.sync import ALL_SERVICES, make_hello
 
 REDIAL_S = 5.0
 """How often the nodes of a cluster dial whom they have lost."""
 
-FULL = Service.HEADERS | Service.BODIES | Service.STATE | Service.HISTORY
+FULL = ALL_SERVICES
+LIGHT_SERVICES = Service.HEADERS | Service.MACRO_CHAIN
 
 
 class WatchedNetwork(SimulatedNetwork):
@@ -99,6 +101,7 @@ class Follower:
             clock=VirtualClock(),
             keys=KEY_CACHE,
             in_thread=False,
+            kind=MacroSyncKind.HISTORY if keeps else MacroSyncKind.LIGHT,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(self._run_network, nursery.cancel_scope)
@@ -138,7 +141,7 @@ class Follower:
         node.cancel()
 
     def _hello(self) -> Hello:
-        return make_hello(self.chain, FULL if self.config.include_body else Service.HEADERS)
+        return make_hello(self.chain, FULL if self.config.include_body else LIGHT_SERVICES)
 
 
 class Followers:

@@ -13,6 +13,7 @@ from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncemen
 from protocols.messages.block import BlockResponse
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadResponse
+from protocols.messages.macro_chain import Checkpoint, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.types import Hash32, PeerId
 from tests.build.sync import make_hello
@@ -29,6 +30,7 @@ class Liar:
         self._random = Random(luck)
         self.peer_id = PeerId(name)
         self._network = SimulatedNetwork(cluster.hub, self.peer_id, self._hello)
+        self._network.serve(RequestProtocol.MACRO_CHAIN, self._serve_macro_chain)
         self._network.serve(RequestProtocol.HEAD, self._serve_head)
         self._network.serve(RequestProtocol.BLOCK, self._serve_block)
         self._network.serve(RequestProtocol.MISSING_BLOCKS, self._serve_missing)
@@ -71,6 +73,17 @@ class Liar:
         assert block.body is not None
         body = BodyAnnouncement(block=block.hash, body=block.body.encoded)
         await self._network.publish(Topic.BODIES, body.encode())
+
+    async def _serve_macro_chain(self, _peer: PeerId, _payload: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self._random.random() < 0.7:
+            return MacroChainResponse(epochs=(), checkpoint=None).encode()
+        block = self._random.choice((Hash32(self._random.randbytes(32)), self._block().hash))
+        number = self._random.choice((self._block().number, 4 * self._random.randrange(12)))
+        return MacroChainResponse(
+            epochs=self._random.choice(((), (block,))),
+            checkpoint=self._random.choice((None, Checkpoint(number, block))),
+        ).encode()
 
     async def _serve_head(self, _peer: PeerId, _payload: bytes) -> bytes:
         await trio.lowlevel.checkpoint()

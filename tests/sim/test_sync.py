@@ -89,7 +89,7 @@ async def test_late_joiner_far_behind_catches_up_and_goes_live(
     await cluster.add(3, known=26)
     (late,) = await cluster.add(1, config=SMALL_WINDOW)
     await trio.sleep(0.2)
-    assert late.sync.status().phase is Phase.CATCHING_UP
+    assert late.sync.status().phase is Phase.MACRO_SYNC
 
     await cluster.until_all_at(26, within_s=5)
     await trio.sleep(1)

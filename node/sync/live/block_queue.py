@@ -245,7 +245,10 @@ class BlockQueue:
                 outputs = self.adopt(adopted)
             case HistoryAdopted(_, _, macro):
                 outputs = self.adopt([macro])
-            case Finalized() | EpochFinalized() | EquivocationFound():
+            case Finalized(macro):
+                # Adopted without its batch, it comes with no other event.
+                outputs = self.adopt([macro])
+            case EpochFinalized() | EquivocationFound():
                 outputs = []
         return outputs + self._prune()
 

@@ -12,8 +12,7 @@ One request is open at a time: the locator of the next is in the answer to this 
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
 from node.blocks.block import Block
 from node.chain.results import Pushed, PushOutcome, PushResult
@@ -25,11 +24,14 @@ from node.sync.effects import CancelRequest, PushBlocks, ReportPeer, SendRequest
 from node.sync.inputs import Answer, BlocksArrived, PushFinished, RequestRefused
 from node.sync.live.config import QueueConfig
 from node.sync.live.voting_keys import VotingKeys
+from node.sync.macro.claims import targets_of
+from node.sync.macro.fetcher import Claim, EndReason, FetcherOutput, Progressed, SourceEnded
+from node.sync.macro.target import Target
 from node.sync.tickets import Asker, TicketId
 from protocols.limits import MAX_RESPONSE_BYTES
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
-from protocols.types import Direction, Hash32, Height, PeerId
+from protocols.types import Direction, Height, PeerId
 
 BACKLOG_BATCHES: Final = 4
 """Batches received and not yet pushed: enough to keep the worker busy through a slow answer."""
@@ -42,45 +44,6 @@ BUSY_PAUSE_S: Final = 0.5
 
 REFUSALS_MAX: Final = 10
 """Refusals in a row after which a source is given back: an honest one is not busy for that long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """How far a source leads."""
-
-    hash: Hash32
-    number: Height
-
-
-class EndReason(Enum):
-    """Why a source is given back."""
-
-    REACHED = "reached"
-    """We have its target."""
-    FAILED = "failed"
-    """It did not answer, or not usefully."""
-    BAD = "bad"
-    """What it sent was invalid, or led nowhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceEnded:
-    """A source is no longer used."""
-
-    peer: PeerId
-    reason: EndReason
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPushed:
-    """A batch of this source has brought us forward."""
-
-    peer: PeerId
-
-
-CatchUpOutput: TypeAlias = (
-    SendRequest | CancelRequest | PushBlocks | ReportPeer | SourceEnded | BatchPushed
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +89,7 @@ class CatchUp:
         return self.is_active and (self._has_delivered or bool(self._unpushed()))
 
     @property
-    def backlog_bytes(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes received and not yet pushed."""
         return sum(batch.size_bytes for batch in self._unpushed())
 
@@ -141,18 +104,24 @@ class CatchUp:
             return self._asked.deadline
         return self._pause_until
 
-    def add_source(self, peer: PeerId, target: Target) -> None:
-        """Use a peer that leads to a block that we do not have."""
-        self._sources[peer] = target
+    @property
+    def target(self) -> Height | None:
+        """Height that the best claim leads to; None without sources."""
+        return max((target.height for target in self._sources.values()), default=None)
 
-    def remove_source(self, peer: PeerId) -> list[CatchUpOutput]:
+    def add_source(self, peer: PeerId, claim: Claim) -> list[FetcherOutput]:
+        """Use a peer that leads to a macro block that we do not have."""
+        self._sources[peer] = targets_of(claim, self._chain.policy)[-1]
+        return []
+
+    def remove_source(self, peer: PeerId) -> list[FetcherOutput]:
         """Stop using a peer. What it has sent is still pushed."""
         self._drop(peer)
         if self._asked is None or self._asked.peer != peer:
             return []
         return self._cancel()
 
-    def answered(self, answer: Answer, now: float) -> list[CatchUpOutput]:
+    def answered(self, answer: Answer, now: float) -> list[FetcherOutput]:
         """Take a batch into the backlog, or give its source back.
 
         Args:
@@ -169,15 +138,16 @@ class CatchUp:
             return self._on_busy(asked.peer, now)
         return self._end(asked.peer, EndReason.FAILED)
 
-    def push_finished(self, finished: PushFinished) -> list[CatchUpOutput]:
+    def adopted(self, finished: PushFinished, now: float) -> list[FetcherOutput]:
         """Go on with the next batch, or throw away what followed a bad one."""
+        del now
         if self._pushing is None or finished.id != self._pushing[0]:
             return []
         batch, self._pushing = self._pushing[1], None
         failure = next((each for each in finished.results if not isinstance(each, Pushed)), None)
         if failure is None and any(_is_progress(result) for result in finished.results):
             self._has_delivered = True
-            return [BatchPushed(batch.peer)]
+            return [Progressed(batch.peer)]
         # What follows a bad batch hangs in the air.
         self._backlog.clear()
         outputs = self._cancel()
@@ -185,13 +155,13 @@ class CatchUp:
             outputs.append(ReportPeer(batch.peer, Fault.INVALID_BLOCK))
         return outputs + self._end(batch.peer, EndReason.BAD)
 
-    def step(self, now: float) -> list[CatchUpOutput]:
+    def step(self, now: float) -> list[FetcherOutput]:
         """Keep one push and one request going.
 
         Args:
             now: Monotonic clock, seconds.
         """
-        outputs: list[CatchUpOutput] = []
+        outputs: list[FetcherOutput] = []
         if self._asked is not None and self._asked.deadline <= now:
             peer = self._asked.peer
             outputs += [*self._cancel(), *self._end(peer, EndReason.FAILED)]
@@ -203,7 +173,7 @@ class CatchUp:
             outputs += self._ask(now)
         return outputs
 
-    def _on_blocks(self, asked: _Asked, answer: BlocksArrived) -> list[CatchUpOutput]:
+    def _on_blocks(self, asked: _Asked, answer: BlocksArrived) -> list[FetcherOutput]:
         if not is_sound(answer.blocks, answer.size_bytes, asked.expected, self._chain.policy):
             report = ReportPeer(asked.peer, Fault.UNSOLICITED)
             return [report, *self._end(asked.peer, EndReason.BAD)]
@@ -218,7 +188,7 @@ class CatchUp:
         return pushing + list(self._backlog)
 
     def _has_room(self) -> bool:
-        return self.backlog_batches < BACKLOG_BATCHES and self.backlog_bytes < BACKLOG_BYTES
+        return self.backlog_batches < BACKLOG_BATCHES and self.held_bytes < BACKLOG_BYTES
 
     def _push(self) -> PushBlocks:
         batch = self._backlog.popleft()
@@ -228,15 +198,15 @@ class CatchUp:
             id=ticket, blocks=batch.blocks, voting_keys=self._voting_keys.take_missing()
         )
 
-    def _ask(self, now: float) -> list[CatchUpOutput]:
+    def _ask(self, now: float) -> list[FetcherOutput]:
         """Ask the first source that leads further than what we have or hold."""
-        outputs: list[CatchUpOutput] = []
+        outputs: list[FetcherOutput] = []
         unpushed = self._unpushed()
         last = unpushed[-1].blocks[-1] if unpushed else None
         for peer, target in list(self._sources.items()):
             if self._chain.contains(target.hash):
                 outputs += self._end(peer, EndReason.REACHED)
-            elif last is None or target.number > last.number:
+            elif last is None or target.height > last.number:
                 return [*outputs, self._send(peer, target, last, now)]
         return outputs
 
@@ -260,7 +230,7 @@ class CatchUp:
         )
         return SendRequest(self._asked.id, peer, request)
 
-    def _on_busy(self, peer: PeerId, now: float) -> list[CatchUpOutput]:
+    def _on_busy(self, peer: PeerId, now: float) -> list[FetcherOutput]:
         """Let others go first; one that is always busy is no source."""
         self._refusals[peer] += 1
         if self._refusals[peer] >= REFUSALS_MAX:
@@ -271,7 +241,7 @@ class CatchUp:
             self._sources[peer] = target
         return []
 
-    def _end(self, peer: PeerId, reason: EndReason) -> list[CatchUpOutput]:
+    def _end(self, peer: PeerId, reason: EndReason) -> list[FetcherOutput]:
         if self._drop(peer) is None:
             return []
         return [SourceEnded(peer, reason)]
@@ -283,7 +253,7 @@ class CatchUp:
             self._has_delivered = False
         return target
 
-    def _cancel(self) -> list[CatchUpOutput]:
+    def _cancel(self) -> list[FetcherOutput]:
         asked, self._asked = self._asked, None
         return [] if asked is None else [CancelRequest(asked.id)]
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
-from node.sync.effects import AdoptBatches, AdoptMacroBlocks, CancelRequest, ReportPeer, SendRequest
+from node.sync.effects import (
+    AdoptBatches,
+    AdoptMacroBlocks,
+    CancelRequest,
+    PushBlocks,
+    ReportPeer,
+    SendRequest,
+)
 from node.sync.inputs import Answer, PushFinished
 from protocols.messages.macro_chain import Checkpoint
 from protocols.types import Hash32, Height, PeerId
@@ -59,6 +66,7 @@ class Progressed:
 FetcherOutput: TypeAlias = (
     SendRequest
     | CancelRequest
+    | PushBlocks
     | AdoptMacroBlocks
     | AdoptBatches
     | ReportPeer

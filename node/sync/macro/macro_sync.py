@@ -1,12 +1,15 @@
-"""Finding out where a peer stands, and catching up with those that are ahead.
+"""Finding out what each peer leads to, and having it fetched.
 
-    ASKING --near our head--> good
-      ^ |---behind----------> outdated
-      | +---ahead--> AHEAD --its target reached--> ASKING
-      |                |
-      +-----pause------+--failed (too often, or with something invalid: outdated)
+    PAUSED --leads--> ASKING --something new--> AHEAD --reached--> ASKING
+      | ^               |  |                      |
+      | |               |  +--nothing new--+      +--failed: PAUSED, bad: outdated
+      | +-----failed----+                  v
+      +---cannot lead-----------------> PLACING --near our head--> good
+        ^                                | |
+        +------------failed--------------+ +---behind it--> outdated
 
-What fails waits a moment in PAUSED before it is asked again.
+A peer that has failed too often, does not know our chain or lies is outdated. One that cannot lead,
+since it does not serve what we fetch, may still be near our head and live.
 """
 
 from collections.abc import Sequence
@@ -15,24 +18,42 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from node.chain.view import ChainView
-from node.sync.effects import CancelRequest, PushBlocks, ReportPeer, SendRequest
-from node.sync.inputs import Answer, HeadArrived, PushFinished
-from node.sync.live.config import QueueConfig
-from node.sync.live.voting_keys import VotingKeys
-from node.sync.macro.catch_up import (
-    BatchPushed,
-    CatchUp,
-    CatchUpOutput,
-    EndReason,
-    SourceEnded,
-    Target,
+from node.errors import Fault
+from node.sync.effects import (
+    AdoptBatches,
+    AdoptMacroBlocks,
+    CancelRequest,
+    PushBlocks,
+    ReportPeer,
+    ResetChain,
+    SendRequest,
 )
+from node.sync.inputs import (
+    Answer,
+    HeadArrived,
+    MacroChainArrived,
+    PushFinished,
+    RequestRefused,
+)
+from node.sync.live.config import QueueConfig
+from node.sync.macro.claims import NoClaim, read_claim
+from node.sync.macro.fetcher import (
+    Claim,
+    EndReason,
+    Fetcher,
+    FetcherOutput,
+    Progressed,
+    SourceEnded,
+)
+from node.sync.macro.target import Target
 from node.sync.tickets import Asker, TicketId
 from protocols.messages.head import HeadRequest, HeadResponse
-from protocols.types import Height, PeerId
+from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
+from protocols.status import ResponseStatus
+from protocols.types import Hash32, Height, PeerId
 
 FAILURES_MAX: Final = 3
-"""Heads or batches that a peer may fail to bring, one after another, before it is left alone."""
+"""Answers that a peer may fail to bring, one after another, before it is left alone."""
 
 PAUSE_S: Final = 1.0
 """Between a failure and the next question to the same peer."""
@@ -57,14 +78,29 @@ class PeerPlaced:
     """What it said last, if it said anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """What we have was taken on trust and is doubted: all peers are to be looked at again."""
+
+
 MacroOutput: TypeAlias = (
-    SendRequest | CancelRequest | PushBlocks | ReportPeer | PeerPlaced | BatchPushed
+    SendRequest
+    | CancelRequest
+    | PushBlocks
+    | AdoptMacroBlocks
+    | AdoptBatches
+    | ReportPeer
+    | ResetChain
+    | PeerPlaced
+    | Progressed
+    | StartOver
 )
 
 
 class _State(Enum):
-    ASKING = "asking"
     PAUSED = "paused"
+    ASKING = "asking"
+    PLACING = "placing"
     AHEAD = "ahead"
 
 
@@ -73,7 +109,10 @@ class _Candidate:
     state: _State
     until: float
     """Deadline of the question, or end of the pause."""
+    can_lead: bool
     ticket: TicketId | None = None
+    start: Height = 0
+    """Our macro head when it was asked."""
     failures: int = 0
 
 
@@ -88,48 +127,65 @@ def gap_of(chain: ChainView, config: QueueConfig, number: Height) -> int:
 class MacroSync:
     """Handles every peer of the list `macro`."""
 
-    def __init__(self, chain: ChainView, config: QueueConfig, voting_keys: VotingKeys) -> None:
+    def __init__(
+        self,
+        chain: ChainView,
+        config: QueueConfig,
+        fetcher: Fetcher,
+        *,
+        pinned: Target | None = None,
+    ) -> None:
+        """Start without peers.
+
+        Args:
+            chain: Read only.
+            config: Bounds.
+            fetcher: Brings the chain to what peers claim.
+            pinned: The election block that the operator vouches for: who claims another, lies.
+        """
         self._chain = chain
         self._config = config
+        self._fetcher = fetcher
+        self._pinned = pinned
         self._candidates: dict[PeerId, _Candidate] = {}
-        self._catch_up = CatchUp(chain, config, voting_keys)
         self._next_number = 0
 
     @property
-    def is_catching_up(self) -> bool:
-        """Whether somebody is known to be ahead."""
-        return self._catch_up.is_active
+    def is_active(self) -> bool:
+        """Whether somebody is said to be ahead."""
+        return self._fetcher.is_active
 
     @property
     def is_proven(self) -> bool:
-        """Whether whoever is said to be ahead has sent blocks that show it."""
-        return self._catch_up.is_proven
+        """Whether whoever is said to be ahead has sent what shows it."""
+        return self._fetcher.is_proven
 
     @property
-    def backlog_batches(self) -> int:
-        """Batches received and not yet pushed."""
-        return self._catch_up.backlog_batches
+    def target(self) -> Height | None:
+        """Best claimed height, proven or not; None while nobody is ahead."""
+        return self._fetcher.target
 
     @property
-    def backlog_bytes(self) -> int:
-        """Bytes of them."""
-        return self._catch_up.backlog_bytes
+    def held_bytes(self) -> int:
+        """Bytes received and not yet on the chain."""
+        return self._fetcher.held_bytes
 
     def next_deadline(self) -> float | None:
         """Return when a question is late or a pause is over, or None."""
         waiting = (each for each in self._candidates.values() if each.state is not _State.AHEAD)
         times = [candidate.until for candidate in waiting]
-        catch_up = self._catch_up.next_deadline()
-        return min(times if catch_up is None else [*times, catch_up], default=None)
+        fetcher = self._fetcher.next_deadline()
+        return min(times if fetcher is None else [*times, fetcher], default=None)
 
-    def add_peer(self, peer: PeerId, now: float) -> None:
+    def add_peer(self, peer: PeerId, now: float, *, can_lead: bool) -> None:
         """Look at a peer; `step` asks it.
 
         Args:
             peer: New, or back.
             now: Monotonic clock, seconds.
+            can_lead: Whether it serves what we fetch.
         """
-        self._candidates[peer] = _Candidate(_State.PAUSED, now)
+        self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead)
 
     def remove_peer(self, peer: PeerId, now: float) -> list[MacroOutput]:
         """Forget a peer that is gone; another source goes on at once.
@@ -142,7 +198,7 @@ class MacroSync:
         outputs: list[MacroOutput] = []
         if candidate is not None and candidate.ticket is not None:
             outputs.append(CancelRequest(candidate.ticket))
-        return outputs + self._sort(self._catch_up.remove_source(peer), now)
+        return outputs + self._sort(self._fetcher.remove_source(peer), now)
 
     def answered(self, answer: Answer, now: float) -> list[MacroOutput]:
         """Take what a peer answered.
@@ -151,27 +207,25 @@ class MacroSync:
             answer: To a request of ours; a late one changes nothing.
             now: Monotonic clock, seconds.
         """
-        if answer.id.asker is Asker.CATCH_UP:
-            return self._sort(self._catch_up.answered(answer, now), now)
+        if answer.id.asker not in {Asker.MACRO_CHAIN, Asker.MACRO_HEAD}:
+            return self._sort(self._fetcher.answered(answer, now), now)
         for peer, candidate in list(self._candidates.items()):
             if candidate.ticket == answer.id:
                 candidate.ticket = None
-                if isinstance(answer, HeadArrived):
-                    return self._on_head(peer, candidate, answer.head, now)
-                return self._on_failure(peer, candidate, now)
+                return self._on_answer(peer, candidate, answer, now)
         return []
 
-    def push_finished(self, finished: PushFinished, now: float) -> list[MacroOutput]:
-        """Take the results of a batch.
+    def adopted(self, finished: PushFinished, now: float) -> list[MacroOutput]:
+        """Take what the chain said to what was fetched.
 
         Args:
-            finished: A push of the catch-up.
+            finished: A push or adoption of the fetcher.
             now: Monotonic clock, seconds.
         """
-        return self._sort(self._catch_up.push_finished(finished), now)
+        return self._sort(self._fetcher.adopted(finished, now), now)
 
     def step(self, now: float) -> list[MacroOutput]:
-        """Ask whoever is to be asked, and keep the catch-up going.
+        """Ask whoever is to be asked, and keep the fetcher going.
 
         Args:
             now: Monotonic clock, seconds.
@@ -183,60 +237,100 @@ class MacroSync:
             if candidate.ticket is not None:
                 outputs.append(CancelRequest(candidate.ticket))
                 outputs += self._on_failure(peer, candidate, now)
-            else:
+            elif candidate.can_lead:
                 outputs.append(self._ask(peer, candidate, now))
-        return outputs + self._sort(self._catch_up.step(now), now)
+            else:
+                outputs.append(self._place(peer, candidate, now))
+        return outputs + self._sort(self._fetcher.step(now), now)
 
     def _ask(self, peer: PeerId, candidate: _Candidate, now: float) -> SendRequest:
-        """PAUSED -> ASKING."""
+        """PAUSED or AHEAD -> ASKING."""
+        candidate.start = self._chain.macro_head.number
+        request = MacroChainRequest(locators=_locators(self._chain))
+        return self._send(peer, candidate, _State.ASKING, request, now)
+
+    def _place(self, peer: PeerId, candidate: _Candidate, now: float) -> SendRequest:
+        """PAUSED or ASKING -> PLACING."""
+        return self._send(peer, candidate, _State.PLACING, HeadRequest(), now)
+
+    def _send(
+        self,
+        peer: PeerId,
+        candidate: _Candidate,
+        state: _State,
+        request: MacroChainRequest | HeadRequest,
+        now: float,
+    ) -> SendRequest:
         self._next_number += 1
-        candidate.ticket = TicketId(Asker.MACRO_HEAD, self._next_number)
-        candidate.state = _State.ASKING
+        asker = Asker.MACRO_CHAIN if state is _State.ASKING else Asker.MACRO_HEAD
+        candidate.state, candidate.ticket = state, TicketId(asker, self._next_number)
         candidate.until = now + self._config.request_timeout_s
-        return SendRequest(candidate.ticket, peer, HeadRequest())
+        return SendRequest(candidate.ticket, peer, request)
+
+    def _on_answer(
+        self, peer: PeerId, candidate: _Candidate, answer: Answer, now: float
+    ) -> list[MacroOutput]:
+        match answer:
+            case MacroChainArrived(_, claimed) if candidate.state is _State.ASKING:
+                return self._on_claim(peer, candidate, claimed, now)
+            case HeadArrived(_, head) if candidate.state is _State.PLACING:
+                return self._on_head(peer, candidate, head, now)
+            case RequestRefused(_, ResponseStatus.UNKNOWN_LOCATORS):
+                return self._give_up(peer)
+            case _:
+                return self._on_failure(peer, candidate, now)
+
+    def _on_claim(
+        self, peer: PeerId, candidate: _Candidate, claimed: MacroChainResponse, now: float
+    ) -> list[MacroOutput]:
+        """ASKING -> AHEAD, PLACING or outdated."""
+        match read_claim(claimed, self._chain, candidate.start, self._pinned):
+            case Claim() as claim:
+                candidate.state = _State.AHEAD
+                return self._sort(self._fetcher.add_source(peer, claim), now)
+            case NoClaim.NOTHING_NEW:
+                return [self._place(peer, candidate, now)]
+            case NoClaim.OTHER_CHAIN:
+                return self._give_up(peer)
+            case NoClaim.LIE:
+                return [ReportPeer(peer, Fault.FALSE_CLAIM), *self._give_up(peer)]
 
     def _on_head(
         self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
     ) -> list[MacroOutput]:
-        """ASKING -> good, outdated or AHEAD."""
+        """PLACING -> good, outdated or PAUSED."""
         # A known head has the height that we know, whatever the peer says.
         known = self._chain.header(head.hash)
         gap = gap_of(self._chain, self._config, head.number if known is None else known.number)
-        if gap <= 0:
-            del self._candidates[peer]
-            return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]
-        # A macro block is final, so it is on every honest peer's chain and stays there.
-        target = Target(head.hash, head.number)
-        if head.macro_number > self._chain.macro_head.number:
-            target = Target(head.macro_hash, head.macro_number)
-        if self._chain.contains(target.hash):
-            # It is ahead on a branch that we have and do not follow, or it lies about a height.
+        if gap > 0 and candidate.can_lead:
+            # It has just closed another batch, or it lies: it leads to no macro block.
             return self._on_failure(peer, candidate, now)
-        candidate.state = _State.AHEAD
-        self._catch_up.add_source(peer, target)
-        return []
+        del self._candidates[peer]
+        return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]
 
     def _on_failure(self, peer: PeerId, candidate: _Candidate, now: float) -> list[MacroOutput]:
-        """ASKING or AHEAD -> PAUSED, or outdated after too many failures."""
+        """ASKING, PLACING or AHEAD -> PAUSED, or outdated after too many failures."""
         candidate.failures += 1
         candidate.ticket = None
         candidate.state, candidate.until = _State.PAUSED, now + PAUSE_S
-        if candidate.failures < FAILURES_MAX:
-            return []
+        return [] if candidate.failures < FAILURES_MAX else self._give_up(peer)
+
+    def _give_up(self, peer: PeerId) -> list[MacroOutput]:
+        """Any state -> outdated."""
         del self._candidates[peer]
         return [PeerPlaced(peer, Place.OUTDATED, None)]
 
-    def _sort(self, outputs: Sequence[CatchUpOutput], now: float) -> list[MacroOutput]:
+    def _sort(self, outputs: Sequence[FetcherOutput], now: float) -> list[MacroOutput]:
         sorted_: list[MacroOutput] = []
         for output in outputs:
             match output:
                 case SourceEnded(peer, reason):
                     sorted_ += self._on_ended(peer, reason, now)
-                case BatchPushed(peer):
+                case Progressed(peer):
                     if peer in self._candidates:
                         self._candidates[peer].failures = 0
                     sorted_.append(output)
-                case SendRequest() | CancelRequest() | PushBlocks() | ReportPeer():
+                case _:
                     sorted_.append(output)
         return sorted_
 
@@ -251,5 +345,9 @@ class MacroSync:
             case EndReason.FAILED:
                 return self._on_failure(peer, candidate, now)
             case EndReason.BAD:
-                del self._candidates[peer]
-                return [PeerPlaced(peer, Place.OUTDATED, None)]
+                return self._give_up(peer)
+
+
+def _locators(chain: ChainView) -> tuple[Hash32, ...]:
+    """Return our macro head, if it is no election block, and our election head."""
+    return tuple(dict.fromkeys((chain.macro_head.hash, chain.election_head.hash)))

@@ -23,6 +23,7 @@ from node.net.network import (
     PeerLeft,
     Verdict,
 )
+from node.profiles import MacroSyncKind
 from node.serve.block import serve_block
 from node.serve.head import serve_head
 from node.services.chain_writer import ChainWriter
@@ -43,6 +44,7 @@ from protocols.ids import RequestProtocol, Topic
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from protocols.messages.block import BlockRequest
 from protocols.messages.head import HeadRequest
+from protocols.messages.macro_chain import MacroChainResponse
 from protocols.types import PeerId
 from tests.build.chain import open_chain
 from tests.build.clock import FixedClock
@@ -97,6 +99,10 @@ async def silence(_: RequestProtocol, __: bytes) -> bytes:
     raise AssertionError
 
 
+NOTHING_NEW = MacroChainResponse(epochs=(), checkpoint=None).encode()
+"""A peer that has no macro block above ours."""
+
+
 @dataclass
 class Rig:
     """A sync service between a fake network and a real chain."""
@@ -118,6 +124,7 @@ class Rig:
             clock=FixedClock(),
             keys=self.keys,
             in_thread=False,
+            kind=MacroSyncKind.HISTORY,
         )
         self.sent = 0
 
@@ -254,6 +261,8 @@ async def test_pushes_of_others_are_followed(
     rig = Rig()
 
     async def only_heads(protocol: RequestProtocol, payload: bytes) -> bytes:
+        if protocol is RequestProtocol.MACRO_CHAIN:
+            return NOTHING_NEW
         if protocol is not RequestProtocol.HEAD:
             return await silence(protocol, payload)
         return serve_head(HeadRequest(), rig.chain).encode()
@@ -393,6 +402,8 @@ async def test_head_that_we_do_not_know_comes_through_the_block_channel(
 
     async def serve(protocol: RequestProtocol, payload: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
+        if protocol is RequestProtocol.MACRO_CHAIN:
+            return NOTHING_NEW
         if protocol is RequestProtocol.HEAD:
             return serve_head(HeadRequest(), server).encode()
         assert protocol is RequestProtocol.BLOCK
@@ -463,6 +474,8 @@ async def test_a_peer_with_our_head_brings_consensus(
 
     async def agree(protocol: RequestProtocol, _: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
+        if protocol is RequestProtocol.MACRO_CHAIN:
+            return NOTHING_NEW
         assert protocol is RequestProtocol.HEAD
         return serve_head(HeadRequest(), rig.chain).encode()
 

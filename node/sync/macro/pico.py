@@ -1,0 +1,423 @@
+"""Pico macro sync: the first election block on trust, until somebody says otherwise.
+
+    PAUSED --> ASKING --fits our chain--> good, or outdated
+      ^          |  +---leads on--> GUIDE: its election block, its macro block, then asked again
+      +--failed--+  |                 |
+      +-------------+--WAITING for the guide that there is
+                    +---conflict--> light macro sync, once and for good
+
+A Pico with only its genesis takes the election block of the first peer that has one, and verifies
+all that follows. As soon as a peer is not on that chain, one of the two lies, and which one only
+the elections from genesis on can tell: the chain goes back to genesis, and light macro sync takes
+over with all peers. With an election block that the operator vouches for no peer is ever trusted:
+that block is fetched first, and light macro sync starts from it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from node.blocks.block import Block
+from node.chain.results import Pushed
+from node.chain.view import ChainView
+from node.errors import Fault
+from node.gossip.blocks import is_fault
+from node.sync.effects import AdoptMacroBlocks, CancelRequest, ReportPeer, ResetChain, SendRequest
+from node.sync.inputs import Answer, BlocksArrived, HeadArrived, PushFinished
+from node.sync.live.config import QueueConfig
+from node.sync.macro.fetcher import Progressed
+from node.sync.macro.forms import may_stand_at, parent_election_of
+from node.sync.macro.heads import Fit, Step, has_jumped, read_head
+from node.sync.macro.macro_sync import (
+    FAILURES_MAX,
+    PAUSE_S,
+    MacroOutput,
+    MacroSync,
+    PeerPlaced,
+    Place,
+    StartOver,
+    gap_of,
+)
+from node.sync.macro.target import Target
+from node.sync.tickets import Asker, TicketId
+from protocols.messages.block import BlockRequest
+from protocols.messages.head import HeadRequest, HeadResponse
+from protocols.types import Height, PeerId
+
+
+class _Mode(Enum):
+    TRUSTING = "trusting"
+    PINNING = "pinning"
+    """The operator's election block is to be fetched."""
+    RESETTING = "resetting"
+    """The chain is on its way back to genesis."""
+    LIGHT = "light"
+
+
+class _State(Enum):
+    PAUSED = "paused"
+    ASKING = "asking"
+    WAITING = "waiting"
+    GUIDE = "guide"
+
+
+@dataclass(slots=True)
+class _Candidate:
+    state: _State
+    until: float
+    """Deadline of the question, or end of the pause."""
+    can_lead: bool
+    ticket: TicketId | None = None
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class _Guide:
+    """The one peer whose macro blocks are being fetched."""
+
+    peer: PeerId
+    steps: tuple[Step, ...]
+    """What is left; the first is asked for or being adopted."""
+    ticket: TicketId
+    deadline: float | None
+    """None during an adoption."""
+
+
+class PicoSync:
+    """Handles every peer of the list `macro` of a Pico."""
+
+    def __init__(
+        self, chain: ChainView, config: QueueConfig, light: MacroSync, *, pinned: Target | None
+    ) -> None:
+        """Start without peers.
+
+        Args:
+            chain: Read only.
+            config: Bounds.
+            light: Takes over when there is nobody to trust.
+            pinned: The election block that the operator vouches for.
+        """
+        self._chain = chain
+        self._config = config
+        self._light = light
+        self._pinned = pinned
+        self._candidates: dict[PeerId, _Candidate] = {}
+        self._guide: _Guide | None = None
+        self._mode = self._first_mode()
+        self._reset: TicketId | None = None
+        self._is_proven = False
+        self._next_number = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody is said to be ahead, or the chain is being reset."""
+        if self._mode is _Mode.LIGHT:
+            return self._light.is_active
+        return self._guide is not None or self._mode is _Mode.RESETTING
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether whoever is said to be ahead has sent what shows it."""
+        if self._mode is _Mode.LIGHT:
+            return self._light.is_proven
+        return self._mode is _Mode.RESETTING or (self.is_active and self._is_proven)
+
+    @property
+    def target(self) -> Height | None:
+        """Best claimed height, proven or not; None while nobody is ahead."""
+        if self._mode is _Mode.LIGHT:
+            return self._light.target
+        return self._guide.steps[-1].target.height if self._guide else None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes received and not yet on the chain."""
+        return self._light.held_bytes
+
+    @property
+    def is_trusting(self) -> bool:
+        """Whether the first election block is, or would be, taken on a peer's word."""
+        return self._mode is _Mode.TRUSTING
+
+    def next_deadline(self) -> float | None:
+        """Return when a question is late or a pause is over, or None."""
+        if self._mode is _Mode.LIGHT:
+            return self._light.next_deadline()
+        times = [each.until for each in self._candidates.values() if each.state in _TIMED]
+        if self._mode is _Mode.RESETTING:
+            return None
+        if self._guide is not None and self._guide.deadline is not None:
+            times.append(self._guide.deadline)
+        return min(times, default=None)
+
+    def add_peer(self, peer: PeerId, now: float, *, can_lead: bool) -> None:
+        """Look at a peer; `step` asks it.
+
+        Args:
+            peer: New, or back.
+            now: Monotonic clock, seconds.
+            can_lead: Whether it serves macro blocks. Another Pico does not.
+        """
+        if self._mode is _Mode.LIGHT:
+            self._light.add_peer(peer, now, can_lead=can_lead)
+        else:
+            self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead)
+
+    def remove_peer(self, peer: PeerId, now: float) -> list[MacroOutput]:
+        """Forget a peer that is gone.
+
+        Args:
+            peer: Any peer.
+            now: Monotonic clock, seconds.
+        """
+        if self._mode is _Mode.LIGHT:
+            return self._light.remove_peer(peer, now)
+        candidate = self._candidates.pop(peer, None)
+        outputs: list[MacroOutput] = []
+        if candidate is not None and candidate.ticket is not None:
+            outputs.append(CancelRequest(candidate.ticket))
+        # An adoption under way is waited for.
+        if self._guide is not None and self._guide.peer == peer and self._guide.deadline:
+            outputs += self._dismiss_guide(now)
+        return outputs
+
+    def answered(self, answer: Answer, now: float) -> list[MacroOutput]:
+        """Take what a peer answered.
+
+        Args:
+            answer: To a request of ours; a late one changes nothing.
+            now: Monotonic clock, seconds.
+        """
+        if self._mode is _Mode.LIGHT:
+            return self._light.answered(answer, now)
+        guide = self._guide
+        if guide is not None and guide.deadline is not None and answer.id == guide.ticket:
+            return self._on_block(guide, answer, now)
+        for peer, candidate in list(self._candidates.items()):
+            if candidate.ticket == answer.id:
+                candidate.ticket = None
+                if isinstance(answer, HeadArrived):
+                    return self._on_head(peer, candidate, answer.head, now)
+                return self._on_failure(peer, candidate, now)
+        return []
+
+    def adopted(self, finished: PushFinished, now: float) -> list[MacroOutput]:
+        """Take what the chain said to a macro block, or that it is back at genesis.
+
+        Args:
+            finished: An adoption or reset of ours; any other changes nothing.
+            now: Monotonic clock, seconds.
+        """
+        if finished.id == self._reset:
+            self._reset = None
+            self._mode = _Mode.LIGHT if self._pinned is None else _Mode.PINNING
+            return self._hand_over(now) if self._mode is _Mode.LIGHT else []
+        guide = self._guide
+        if guide is None or guide.deadline is not None or finished.id != guide.ticket:
+            return self._light.adopted(finished, now)
+        result = finished.results[0] if finished.results else None
+        if isinstance(result, Pushed):
+            return self._on_adopted(guide, now)
+        if result is not None and is_fault(result):
+            return self._on_lie(guide.peer, now)
+        return self._on_guide_failed(guide, now)
+
+    def step(self, now: float) -> list[MacroOutput]:
+        """Ask whoever is to be asked.
+
+        Args:
+            now: Monotonic clock, seconds.
+        """
+        if self._mode is _Mode.LIGHT:
+            return self._light.step(now)
+        if self._mode is _Mode.RESETTING:
+            return [] if self._reset is not None else self._start_reset()
+        outputs: list[MacroOutput] = []
+        guide = self._guide
+        if guide is not None and guide.deadline is not None and guide.deadline <= now:
+            outputs += [CancelRequest(guide.ticket), *self._on_guide_failed(guide, now)]
+        for peer, candidate in list(self._candidates.items()):
+            if candidate.state not in _TIMED or candidate.until > now:
+                continue
+            if candidate.ticket is not None:
+                outputs.append(CancelRequest(candidate.ticket))
+                outputs += self._on_failure(peer, candidate, now)
+            else:
+                outputs.append(self._ask(peer, candidate, now))
+        return outputs
+
+    def _first_mode(self) -> _Mode:
+        if self._pinned is None:
+            return _Mode.TRUSTING
+        chain, pinned = self._chain, self._pinned
+        if chain.hash_at(pinned.height) == pinned.hash:
+            return _Mode.LIGHT
+        if chain.macro_head.number == 0:
+            return _Mode.PINNING
+        is_verified = not has_jumped(chain) and chain.macro_head.number < pinned.height
+        return _Mode.LIGHT if is_verified else _Mode.RESETTING
+
+    def _ask(self, peer: PeerId, candidate: _Candidate, now: float) -> SendRequest:
+        """PAUSED -> ASKING."""
+        candidate.ticket = self._ticket(Asker.MACRO_HEAD)
+        candidate.state = _State.ASKING
+        candidate.until = now + self._config.request_timeout_s
+        return SendRequest(candidate.ticket, peer, HeadRequest())
+
+    def _on_head(
+        self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
+    ) -> list[MacroOutput]:
+        """ASKING -> good, outdated, PAUSED, GUIDE, WAITING or light macro sync."""
+        match self._read(head):
+            case Fit.FITS if self._mode is _Mode.TRUSTING:
+                return self._place(peer, candidate, head, now)
+            case Fit.IMPOSSIBLE:
+                return self._on_failure(peer, candidate, now)
+            case Fit.FITS:
+                return self._give_up(peer, head)
+            case _ if not candidate.can_lead:
+                return self._give_up(peer, head)
+            case Fit.CONFLICT:
+                return self._on_conflict(now)
+            case steps:
+                return self._follow(peer, candidate, steps, now)
+
+    def _read(self, head: HeadResponse) -> Fit | tuple[Step, ...]:
+        pinned = self._pinned
+        if pinned is None:
+            return read_head(head, self._chain)
+        if head.election_number < pinned.height:
+            return Fit.FITS
+        is_other = head.election_number == pinned.height and head.election_hash != pinned.hash
+        return Fit.IMPOSSIBLE if is_other else (Step(pinned, is_trusted=True),)
+
+    def _place(
+        self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
+    ) -> list[MacroOutput]:
+        """ASKING -> good, outdated or PAUSED."""
+        known = self._chain.header(head.hash)
+        number = head.number if known is None else known.number
+        gap = gap_of(self._chain, self._config, number)
+        if gap > 0:
+            return self._on_failure(peer, candidate, now)
+        del self._candidates[peer]
+        return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]
+
+    def _follow(
+        self, peer: PeerId, candidate: _Candidate, steps: tuple[Step, ...], now: float
+    ) -> list[MacroOutput]:
+        """ASKING -> GUIDE, or WAITING."""
+        if self._guide is not None:
+            candidate.state = _State.WAITING
+            return []
+        candidate.state = _State.GUIDE
+        return [self._fetch(peer, steps, now)]
+
+    def _fetch(self, peer: PeerId, steps: tuple[Step, ...], now: float) -> SendRequest:
+        ticket = self._ticket(Asker.MACRO_BLOCK)
+        self._guide = _Guide(peer, steps, ticket, now + self._config.request_timeout_s)
+        return SendRequest(ticket, peer, BlockRequest(hash=steps[0].target.hash, with_body=False))
+
+    def _on_block(self, guide: _Guide, answer: Answer, now: float) -> list[MacroOutput]:
+        if not isinstance(answer, BlocksArrived) or not answer.blocks:
+            return self._on_guide_failed(guide, now)
+        block, step = answer.blocks[0], guide.steps[0]
+        is_asked_for = block.hash == step.target.hash
+        if not is_asked_for or not may_stand_at(block, step.target.height, self._chain.policy):
+            return self._on_lie(guide.peer, now)
+        if not step.is_trusted and not self._continues(block):
+            # It contradicts the election block that we have.
+            return self._on_conflict(now) if self._is_doubtful else self._on_lie(guide.peer, now)
+        guide.ticket, guide.deadline = self._ticket(Asker.ADOPTION), None
+        blocks = (block.without_body(),)
+        return [AdoptMacroBlocks(id=guide.ticket, blocks=blocks, is_trusted=step.is_trusted)]
+
+    def _continues(self, block: Block) -> bool:
+        return parent_election_of(block) == self._chain.election_head.hash
+
+    def _on_adopted(self, guide: _Guide, now: float) -> list[MacroOutput]:
+        """GUIDE: on to its next block; after the last one it is asked again."""
+        self._is_proven = True
+        outputs: list[MacroOutput] = [Progressed(guide.peer)]
+        candidate = self._candidates.get(guide.peer)
+        if candidate is not None:
+            candidate.failures = 0
+        if self._mode is _Mode.PINNING:
+            self._mode = _Mode.LIGHT
+            return outputs + self._hand_over(now)
+        if candidate is not None and guide.steps[1:]:
+            return [*outputs, self._fetch(guide.peer, guide.steps[1:], now)]
+        return outputs + self._dismiss_guide(now)
+
+    def _on_guide_failed(self, guide: _Guide, now: float) -> list[MacroOutput]:
+        """GUIDE -> PAUSED, or outdated after too many failures."""
+        self._guide = None
+        candidate = self._candidates.get(guide.peer)
+        outputs = [] if candidate is None else self._on_failure(guide.peer, candidate, now)
+        return outputs + self._dismiss_guide(now)
+
+    def _on_lie(self, peer: PeerId, now: float) -> list[MacroOutput]:
+        """GUIDE -> outdated and reported; light macro sync if its election block was trusted."""
+        outputs: list[MacroOutput] = [ReportPeer(peer, Fault.FALSE_CLAIM)]
+        if peer in self._candidates:
+            outputs += self._give_up(peer)
+        outputs += self._dismiss_guide(now)
+        return outputs + self._on_conflict(now) if self._is_doubtful else outputs
+
+    def _dismiss_guide(self, now: float) -> list[MacroOutput]:
+        """GUIDE and WAITING -> PAUSED, to be asked again at once."""
+        guide, self._guide = self._guide, None
+        for candidate in self._candidates.values():
+            if candidate.state in {_State.GUIDE, _State.WAITING}:
+                candidate.state, candidate.until = _State.PAUSED, now
+        if guide is None or guide.deadline is None:
+            return []
+        return [CancelRequest(guide.ticket)]
+
+    def _on_conflict(self, now: float) -> list[MacroOutput]:
+        """Light macro sync from here on; from genesis if what we have was taken on trust."""
+        outputs = self._dismiss_guide(now)
+        if self._is_doubtful:
+            self._mode = _Mode.RESETTING
+            return [*outputs, StartOver()]
+        self._mode = _Mode.LIGHT
+        return outputs + self._hand_over(now)
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether what we have rests on a peer's word."""
+        return self._pinned is None and has_jumped(self._chain)
+
+    def _start_reset(self) -> list[MacroOutput]:
+        self._reset = self._ticket(Asker.ADOPTION)
+        return [ResetChain(self._reset)]
+
+    def _hand_over(self, now: float) -> list[MacroOutput]:
+        """Give all peers to the light macro sync."""
+        outputs: Sequence[MacroOutput] = self._dismiss_guide(now)
+        for peer, candidate in self._candidates.items():
+            if candidate.ticket is not None:
+                outputs = [*outputs, CancelRequest(candidate.ticket)]
+            self._light.add_peer(peer, now, can_lead=candidate.can_lead)
+        self._candidates.clear()
+        return [*outputs, *self._light.step(now)]
+
+    def _on_failure(self, peer: PeerId, candidate: _Candidate, now: float) -> list[MacroOutput]:
+        """ASKING or GUIDE -> PAUSED, or outdated after too many failures."""
+        candidate.failures += 1
+        candidate.ticket = None
+        candidate.state, candidate.until = _State.PAUSED, now + PAUSE_S
+        return [] if candidate.failures < FAILURES_MAX else self._give_up(peer, None)
+
+    def _give_up(self, peer: PeerId, head: HeadResponse | None = None) -> list[MacroOutput]:
+        """Any state -> outdated."""
+        del self._candidates[peer]
+        return [PeerPlaced(peer, Place.OUTDATED, head)]
+
+    def _ticket(self, asker: Asker) -> TicketId:
+        self._next_number += 1
+        return TicketId(asker, self._next_number)
+
+
+_TIMED = frozenset({_State.PAUSED, _State.ASKING})
+"""States that a deadline ends."""
