@@ -11,6 +11,7 @@ from node.net.libp2p import NetworkLimits, multistream
 from node.net.libp2p.frames import Flag, Kind, encode_header
 from node.net.libp2p.gossip import SUBSCRIBING
 from node.net.libp2p.identity import Identity, decode_peer_id
+from node.net.libp2p.router import Router
 from node.net.network import GossipMessage, MessageId, Verdict
 from protocols.ids import RequestProtocol, Topic, topic_id
 from protocols.rate_limit import RateLimit
@@ -235,8 +236,12 @@ async def test_wanting_a_message_many_times_brings_it_once(nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
-async def test_who_has_a_message_does_not_get_it_back(nursery: trio.Nursery) -> None:
+async def test_who_has_a_message_does_not_get_it_back(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Copies come while the first one waits for its verdict; stock sends it back to all of them."""
+    # A heartbeat forgets who has what.
+    monkeypatch.setattr(Router, "heartbeat", _no_heartbeat)
     victim = await victim_in(nursery)
     target = Target.of(victim)
     joining = rpc_pb2.RPC()
@@ -251,6 +256,10 @@ async def test_who_has_a_message_does_not_get_it_back(nursery: trio.Nursery) -> 
         await attacker.gossip(joining.SerializeToString(), *[rpc_of(message)] * has_it)
         await attacker.ask(HEAD, b"read by now")
         received[name] = attacker, outlet
+    pubsub = victim.network._gossip._pubsub
+    assert pubsub is not None
+    while sum(map(len, pubsub.router.dont_send_message_ids.values())) < 1:
+        await received["first"][0].ask(HEAD, b"read some time")
     victim.network.resolve((await next_message(victim)).id, Verdict.ACCEPT)
     await trio.testing.wait_all_tasks_blocked(0.01)
     await victim.network.publish(Topic.VOTES, b"the next one")
@@ -261,6 +270,10 @@ async def test_who_has_a_message_does_not_get_it_back(nursery: trio.Nursery) -> 
     assert [name for name, size in sizes.items() if size > len(message.data)] == ["third"]
     target.hang_up()
     nursery.cancel_scope.cancel()
+
+
+async def _no_heartbeat(_: Router) -> None:
+    await trio.sleep_forever()
 
 
 async def _read_until(attacker: Attacker, outlet: int, end: bytes) -> bytes:
