@@ -15,15 +15,8 @@ from dataclasses import dataclass
 
 from node.policy import BlockKind, Policy
 from node.sync.macro.fetcher import Claim
+from node.sync.macro.target import Target
 from protocols.types import Hash32, Height, PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A macro block that is claimed to be at a height."""
-
-    height: Height
-    hash: Hash32
 
 
 @dataclass(frozen=True, slots=True)

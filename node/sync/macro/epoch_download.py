@@ -20,9 +20,9 @@ from node.blocks.block import Block
 from node.blocks.body import MicroBody
 from node.chain.fetched import FetchedBatch
 from node.sync.inputs import BatchSetArrived, BlocksArrived, HistoryChunkArrived
-from node.sync.macro.epoch_clusters import Target
 from node.sync.macro.history_answers import Origin
 from node.sync.macro.history_items import BodyItem, HeadersItem, Item, LeavesItem, SetItem
+from node.sync.macro.target import Target
 from protocols.messages.history_chunk import MAX_TRANSACTION_BYTES
 from protocols.types import Hash32, Height, PeerId
 

@@ -40,7 +40,7 @@ from node.sync.inputs import (
     RequestRefused,
 )
 from node.sync.macro.adoption_blame import Blame, judge
-from node.sync.macro.epoch_clusters import EpochClusters, Target
+from node.sync.macro.epoch_clusters import EpochClusters
 from node.sync.macro.epoch_download import BatchSet, Wanted
 from node.sync.macro.fetcher import Claim, EndReason, FetcherOutput, Progressed, SourceEnded
 from node.sync.macro.history_answers import (
@@ -52,6 +52,7 @@ from node.sync.macro.history_items import BodyItem, HeadersItem, Item, LeavesIte
 from node.sync.macro.history_limits import DEFAULT_LIMITS, HistoryLimits
 from node.sync.macro.history_plan import HistoryPlan, WholeBatch
 from node.sync.macro.leases import Lease, Leases
+from node.sync.macro.target import Target
 from node.sync.tickets import TicketId
 from protocols.status import ResponseStatus
 from protocols.types import Height, PeerId
@@ -128,7 +129,7 @@ class HistorySync:
         if not self._clusters.add(peer, claim):
             return [
                 *outputs,
-                ReportPeer(peer, Fault.INVALID_BLOCK),
+                ReportPeer(peer, Fault.FALSE_CLAIM),
                 SourceEnded(peer, EndReason.BAD),
             ]
         self._leases.add(peer)
@@ -392,7 +393,7 @@ class HistorySync:
 
     def _unmask(self, peer: PeerId) -> list[FetcherOutput]:
         """A source has claimed a block that is not and cannot be."""
-        return self._blame(peer, Fault.INVALID_BLOCK)
+        return self._blame(peer, Fault.FALSE_CLAIM)
 
     def _end(self, peer: PeerId, reason: EndReason) -> list[FetcherOutput]:
         if peer not in self._clusters:

@@ -16,7 +16,7 @@ from node.chain.history_tree import EMPTY_ROOT
 from node.gossip.blocks import check_body, check_header
 from node.policy import Policy
 from node.sync.inputs import BlocksArrived
-from node.sync.macro.epoch_clusters import Target
+from node.sync.macro.target import Target
 from protocols.types import Hash32, Height
 
 MIN_TRANSACTION_BYTES: Final = 128

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from node.sync.macro.epoch_clusters import Target
+from node.sync.macro.target import Target
 from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
 from protocols.messages.history_chunk import HistoryChunkRequest

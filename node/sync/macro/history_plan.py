@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.chain.view import ChainView
-from node.sync.macro.epoch_clusters import Cluster, EpochClusters, Target
+from node.sync.macro.epoch_clusters import Cluster, EpochClusters
 from node.sync.macro.epoch_download import Batch, BatchSet, EpochDownload, Wanted
 from node.sync.macro.history_answers import Origin, after_election
 from node.sync.macro.history_items import Item
 from node.sync.macro.history_limits import HistoryLimits
+from node.sync.macro.target import Target
 from protocols.types import Height, PeerId
 
 

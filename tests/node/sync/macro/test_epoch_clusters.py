@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.sync.macro.epoch_clusters import Cluster, EpochClusters, Target
+from node.sync.macro.epoch_clusters import Cluster, EpochClusters
 from node.sync.macro.fetcher import Claim
+from node.sync.macro.target import Target
 from protocols.messages.macro_chain import Checkpoint
 from protocols.types import Hash32, Height, PeerId
 from tests.build.blocks import digest

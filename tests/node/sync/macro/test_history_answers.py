@@ -9,7 +9,6 @@ from node.accounts.transaction import Transaction
 from node.blocks.block import Block
 from node.chain.history_tree import EMPTY_ROOT
 from node.sync.inputs import BlocksArrived
-from node.sync.macro.epoch_clusters import Target
 from node.sync.macro.history_answers import (
     MIN_TRANSACTION_BYTES,
     after_election,
@@ -17,6 +16,7 @@ from node.sync.macro.history_answers import (
     is_batch_set_sound,
     sound_body,
 )
+from node.sync.macro.target import Target
 from node.sync.tickets import Asker, TicketId
 from protocols.types import Address, Hash32
 from tests.build.blocks import digest

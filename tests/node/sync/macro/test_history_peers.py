@@ -151,6 +151,9 @@ def test_who_refuses_what_the_set_of_another_says_is_given_back_when_that_was_tr
     sent = first_for(harness, BOB, of_sets_by=ALICE)
     harness.answer(RequestRefused(sent.id, status))
     assert harness.ended == []
+    assert [each.peer for each in harness.requests.values() if each.request == sent.request] == [
+        ALICE
+    ]
     harness.run()
     assert harness.is_done
     assert harness.reports == []
@@ -340,7 +343,7 @@ def test_all_who_claim_an_impossible_block_are_to_blame() -> None:
         else:
             lying(sent)
     assert harness.is_done
-    assert harness.reports == [(ALICE, Fault.INVALID_BLOCK), (BOB, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(ALICE, Fault.FALSE_CLAIM), (BOB, Fault.FALSE_CLAIM)]
     assert harness.ended_for(EndReason.BAD) == [ALICE, BOB]
 
 
@@ -353,7 +356,7 @@ def test_a_claim_that_the_chain_refutes_is_false() -> None:
             harness.adopt()
         else:
             harness.serve_next()
-    assert harness.reports == [(CAROL, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(CAROL, Fault.FALSE_CLAIM)]
     assert harness.ended_for(EndReason.BAD) == [CAROL]
 
 
@@ -369,7 +372,7 @@ def test_an_impossible_claim_is_refused_at_once() -> None:
     harness = HistoryHarness(limits=WIDE)
     lie = Claim(start=0, epochs=(), checkpoint=Checkpoint(5, digest("lie")))
     harness.add(ALICE, claim=lie)
-    assert harness.reports == [(ALICE, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(ALICE, Fault.FALSE_CLAIM)]
     assert harness.ended == [SourceEnded(ALICE, EndReason.BAD)]
     assert harness.requests == {}
 

@@ -1,11 +1,11 @@
 """Open questions: whom to ask, and who has failed too often."""
 
-from node.sync.macro.epoch_clusters import Target
 from node.sync.macro.epoch_download import EpochDownload, Wanted
 from node.sync.macro.history_answers import after_election
 from node.sync.macro.history_items import SetItem
 from node.sync.macro.history_limits import HistoryLimits
 from node.sync.macro.leases import Lease, Leases
+from node.sync.macro.target import Target
 from protocols.types import Height, PeerId
 from tests.build.blocks import digest
 from tests.build.sync import ALICE, BOB, CAROL
