@@ -86,15 +86,15 @@ class StatusBoard:
             self._news = trio.Event()
         if now >= self._next_line or before["phase"] != self._facts["phase"]:
             line = {name: self._facts[name] for name in _LINE}
-            if self._facts.get("target") is not None:
-                line |= {name: self._facts[name] for name in _SYNC_LINE}
+            known = {name: self._facts[name] for name in _SYNC_LINE}
+            line |= {name: value for name, value in known.items() if value is not None}
             log.info("status", **line)
             self._next_line = now + self._interval_s
 
     def _measure(self, now: float) -> Facts:
         facts = self._facts
         progress = self._meter.look(
-            now, phase=facts["phase"], height=facts["height"], target=facts.get("target")
+            now, phase=facts["phase"], height=facts["height"], target=facts["target"]
         )
         eta = None if progress.eta_s is None else list(progress.eta_s)
         return {"rate": progress.rate, "eta_s": eta}

@@ -30,6 +30,7 @@ class Told:
             "peers": 0,
             "consensus": False,
             "behind": 0,
+            "target": None,
             "other": "x",
         }
     )
@@ -182,3 +183,27 @@ async def test_the_interval_is_a_setting(
         await trio.sleep(10.2)
     nursery.cancel_scope.cancel()
     assert len(lines) == 10 / max(interval_s, LOOK_INTERVAL_S)
+
+
+async def test_on_the_way_it_tells_the_rate_and_the_time_left(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    told.facts |= {"phase": "macro_sync", "target": 1000}
+    assert told.board.progress == {"rate": None, "eta_s": None}
+    with capture_logs() as lines:
+        await nursery.start(told.board.run)
+        for height in range(0, 200, 10):
+            told.facts["height"] = height
+            await trio.sleep(1)
+        told.facts |= {"phase": "live", "target": None, "height": 1000}
+        await trio.sleep(1)
+
+    steady = lines[1]
+    assert (steady["target"], steady["rate"]) == (1000, pytest.approx(10, rel=0.1))
+    low, high = steady["eta_s"]
+    assert 80 <= low <= high <= 100
+    # There, nothing of it is left.
+    assert told.board.progress == {"rate": None, "eta_s": None}
+    assert not {"target", "rate", "eta_s"} & set(lines[-1])
+    nursery.cancel_scope.cancel()
