@@ -8,6 +8,7 @@ M --- b1 --- b2 --- M'      adopted: afterwards the store holds what pushing wou
 +---- b1 --- x              our own branch above M: undone first, what M' closes is deleted
 """
 
+from node.accounts.state_history import begin
 from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.chain.adoption import verify_macro
@@ -105,6 +106,8 @@ class BatchAdopter:
             self._write_block(planned, known)
         plan.history.write(writer)
         plan.state.write(writer)
+        # What each block of the batch has changed is not known.
+        begin(writer, macro.number)
         save_block(writer, plan.macro)
         set_main(writer, plan.macro)
         self.head = before.with_branch((), plan.macro)

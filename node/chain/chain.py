@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Final, Self, TypeAlias
 
+from node.accounts.state_history import begin
 from node.accounts.transaction import Transaction
 from node.accounts.trie import update
 from node.blocks.block import Block
@@ -320,6 +321,7 @@ def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:
     if settings.keeps_state:
         root = update(writer, genesis.account_changes())
         assert root == block.header.state_root
+        begin(writer, block.number)
     save_block(writer, block if settings.needs_bodies else block.without_body())
     set_main(writer, block)
     writer.put(Table.META, _GENESIS_KEY, block.hash)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from node.accounts.diff import EMPTY_DIFF, Diff
 from node.accounts.ledger import StateChange, execute_macro, execute_micro, revert
+from node.accounts.state_history import forget_block, record
 from node.blocks.block import Block
 from node.blocks.body import Body, MacroBody, MicroBody
 from node.blocks.header import Header
@@ -54,6 +55,7 @@ class Executed:
     def write(self, writer: Writer, block: Block) -> None:
         """Carry it out."""
         if self.state is not None:
+            record(writer, block.number, self.state.diff, self.state.trie.branches)
             self.state.write(writer)
             if not block.is_macro:
                 # A macro block is final at once: it is never undone.
@@ -113,6 +115,7 @@ def revert_block(writer: Writer, block: Block, policy: Policy) -> None:
     undo = writer.get(Table.UNDO, _undo_key(block))
     if undo is not None:
         revert(writer, Diff.decode(undo))
+        forget_block(writer, block.number)
         writer.delete(Table.UNDO, _undo_key(block))
     transactions = forget_transactions(writer, block.number)
     if transactions:

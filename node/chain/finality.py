@@ -4,8 +4,9 @@ M --+-- b --- b --- M'   accepted
     +-- x --- x          rejected, deleted
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from node.accounts import state_history
 from node.blocks.header import MacroHeader
 from node.chain.block_store import delete_block, hashes_between, height_key
 from node.chain.execution import forget_transactions
@@ -19,6 +20,10 @@ from node.chain.settings import ChainSettings
 from node.policy import Policy
 from node.storage.store import Table, Writer
 from protocols.types import Hash32, Height
+
+STATE_BATCHES: Final = 4
+"""Batches below the macro head whose states stay provable: whoever fetches the state of a macro
+block has that long before it must move on to a newer one."""
 
 
 class Finality(NamedTuple):
@@ -57,6 +62,7 @@ def finalize(
         if settings.keeps_history:
             index_batch_history(writer, settings.policy, macro.number)
         _prune_undo(writer, macro.number)
+        _prune_states(writer, macro.number, settings.policy)
         _prune_transactions(writer, first, macro.number, settings.policy)
     pruned = prune(writer, macro.number, settings)
     closed = tuple(block for _, block in rejected)
@@ -72,6 +78,11 @@ def _prune_undo(writer: Writer, height: Height) -> None:
     keys = [key for key, _ in writer.scan(Table.UNDO, b"", height_key(height + 1))]
     for key in keys:
         writer.delete(Table.UNDO, key)
+
+
+def _prune_states(writer: Writer, macro_head: Height, policy: Policy) -> None:
+    """Forget what it takes to prove states that nobody should still be fetching."""
+    state_history.prune(writer, max(macro_head - STATE_BATCHES * policy.batch_length, 0))
 
 
 def _prune_transactions(writer: Writer, first: Height, last: Height, policy: Policy) -> None:

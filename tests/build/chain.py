@@ -77,6 +77,17 @@ def contents(store: Store) -> dict[Table, tuple[tuple[bytes, bytes], ...]]:
         return {table: tuple(reader.scan(table)) for table in Table}
 
 
+OLD_STATES = frozenset({Table.DIFFS, Table.OLD_ACCOUNTS, Table.OLD_BRANCHES})
+"""Tables of what blocks have changed in the state. They are pruned in groups of blocks."""
+
+
+def contents_now(store: Store) -> dict[Table, tuple[tuple[bytes, bytes], ...]]:
+    """Return what `contents` does without older states: adopted batches bring none of them."""
+    rows = contents(store)
+    rows[Table.META] = tuple(row for row in rows[Table.META] if row[0] != b"oldest_state")
+    return {table: kept for table, kept in rows.items() if table not in OLD_STATES}
+
+
 class ChainBuilder:
     """Makes blocks on top of one branch.
 

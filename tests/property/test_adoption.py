@@ -21,9 +21,8 @@ from node.chain.results import Finalized, HistoryAdopted, Pushed, PushOutcome
 from node.chain.retention import Retention
 from node.policy import Policy
 from node.storage.memory import MemoryStore
-from node.storage.store import Table
 from tests.build.blocks import transaction
-from tests.build.chain import ChainBuilder, contents, open_chain
+from tests.build.chain import ChainBuilder, contents_now, open_chain
 from tests.build.fetched import fetched_batches
 from tests.build.keys import genesis
 
@@ -154,8 +153,8 @@ def test_adopted_is_as_pushed(
 
     assert chain.head == pushed.head == builder.head
     assert chain.validators == pushed.validators
-    mine, theirs = contents(store), contents(pushed_store)
-    assert [table for table in Table if mine[table] != theirs[table]] == []
+    mine, theirs = contents_now(store), contents_now(pushed_store)
+    assert [table for table in mine if mine[table] != theirs[table]] == []
     assert open_chain(GENESIS, store=store, retention=retention).head == chain.head
     after = builder.fork_from(builder.head.hash)
     after.extend(POLICY.batch_length, [[transaction(nonce=7, validity_start=builder.head.number)]])
