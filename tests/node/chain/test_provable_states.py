@@ -64,6 +64,12 @@ def test_from_genesis_on_until_there_are_enough() -> None:
     check(builder.chain, builder, 2 * BATCH)
 
 
+def test_blocks_that_change_nothing_leave_genesis_provable() -> None:
+    builder = new_builder()
+    builder.extend(2)
+    check(builder.chain, builder, 0)
+
+
 def test_what_is_older_is_stored_no_more() -> None:
     store = MemoryStore()
     builder = grown(new_builder(), (STATE_BATCHES + 3) * BATCH)
@@ -78,8 +84,8 @@ def test_after_a_rebranch() -> None:
     builder = grown(new_builder(), 9)
     ours = builder.fork_from(builder.block_at(9).hash)
     theirs = builder.fork_from(builder.block_at(9).hash)
-    grown(ours, 1)
-    grown(theirs, 2)
+    ours.micro([transaction(sender=50, recipient=60, validity_start=9)])
+    theirs.extend(2)
     chain = open_chain(builder.genesis)
     ours.push_all(chain)
     check(chain, ours, 0)
