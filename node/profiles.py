@@ -81,7 +81,11 @@ _HISTORY: Final = ProfileTraits(
     keeps_state=True,
     include_body=True,
     macro_sync=MacroSyncKind.HISTORY,
-    services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES | Service.HISTORY,
+    services=Service.HEADERS
+    | Service.MACRO_CHAIN
+    | Service.BODIES
+    | Service.STATE
+    | Service.HISTORY,
     runs_mempool=True,
     may_validate=True,
     max_peers=100,
@@ -93,7 +97,7 @@ _FULL: Final = ProfileTraits(
     keeps_state=True,
     include_body=True,
     macro_sync=MacroSyncKind.HISTORY,
-    services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES,
+    services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES | Service.STATE,
     runs_mempool=True,
     may_validate=True,
     max_peers=100,

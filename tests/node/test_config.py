@@ -156,7 +156,7 @@ def test_profiles_offer_what_they_keep() -> None:
     for traits in PROFILES.values():
         assert traits.include_body == traits.keeps_bodies == (Service.BODIES in traits.services)
         assert Service.HEADERS in traits.services
-        assert Service.STATE not in traits.services
+        assert traits.keeps_state == (Service.STATE in traits.services)
         assert traits.may_validate == traits.runs_mempool == traits.keeps_state
     assert [Service.HISTORY in each.traits.services for each in Profile] == [
         True,
