@@ -4,6 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node.accounts.key_proof import verify_keys
+from node.accounts.range_proof import FIRST_ADDRESS, LAST_ADDRESS, RangeAnswer, verify_range
 from node.accounts.transaction import Transaction
 from node.chain.chain import Chain
 from node.errors import Fault
@@ -18,14 +20,18 @@ from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
+from protocols.messages.state_range import StateRangeRequest, StateRangeResponse
 from protocols.messages.transactions_proof import (
     TransactionsProofRequest,
     TransactionsProofResponse,
 )
+from protocols.messages.trie_diffs import TrieDiffsRequest, TrieDiffsResponse
+from protocols.messages.trie_proof import TrieProofRequest, TrieProofResponse
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Direction, Hash32, PeerId
 from tests.contract.network_contract import hello
 from tests.node.serve.chains import TamperedView, epochs, forked
+from tests.node.serve.states import ABSENT, states
 
 HEAD, BLOCK = RequestProtocol.HEAD, RequestProtocol.BLOCK
 MISSING_BLOCKS = RequestProtocol.MISSING_BLOCKS
@@ -118,6 +124,31 @@ async def test_proofs_are_served(autojump_clock: MockClock, nursery: trio.Nurser
     assert isinstance(links, BlocksProofResponse)
     assert len(links.blocks[0].links) == 2
     assert autojump_clock.current_time() < 1
+
+
+async def test_the_state_is_served(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    known, peer = states(), PeerId("s")
+    target, root = known.at(20), known.header(20).state_root
+    client, server = await connected(nursery, known.chain)
+    range_request = StateRangeRequest(target=target, start=FIRST_ADDRESS, end=LAST_ADDRESS)
+    leaves = await client.request(peer, RequestProtocol.STATE_RANGE, range_request.encode())
+    proof_request = TrieProofRequest(target=target, addresses=(ABSENT,))
+    proof = await client.request(peer, RequestProtocol.TRIE_PROOF, proof_request.encode())
+    diffs_request = TrieDiffsRequest(first=17, target=target)
+    diffs = await client.request(peer, RequestProtocol.TRIE_DIFFS, diffs_request.encode())
+
+    whole = StateRangeResponse.decode(leaves)
+    assert isinstance(whole, StateRangeResponse)
+    assert whole.answer is not None
+    answer = RangeAnswer.decode(whole.answer.leaves, whole.answer.proof)
+    assert verify_range(root, FIRST_ADDRESS, LAST_ADDRESS, answer) is not None
+    one = TrieProofResponse.decode(proof)
+    assert isinstance(one, TrieProofResponse)
+    assert verify_keys(root, [ABSENT], one.proof) == {ABSENT: None}
+    changes = TrieDiffsResponse.decode(diffs)
+    assert isinstance(changes, TrieDiffsResponse)
+    assert len(changes.changes) == 4
+    assert server.peers[client.peer_id].score == 0
 
 
 @pytest.mark.parametrize(
