@@ -91,6 +91,9 @@ _CHILD: Final = Struct(f">Q{HASH_BYTES}s")
 
 CHILD_BYTES: Final = _CHILD.size
 
+pack_child: Final = _CHILD.pack
+"""Encode a child: its count, then its hash."""
+
 _COUNTS: Final = Struct(">" + f"Q{HASH_BYTES}x" * FAN_OUT)
 
 BRANCH_BYTES: Final = FAN_OUT * CHILD_BYTES

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Self
 
+from node.accounts.bulk import hash_subtree
 from node.accounts.pages import (
-    BRANCH_BYTES,
     FAN_OUT,
     NO_CHILD,
     PAGE_ACCOUNTS,
@@ -267,7 +267,7 @@ class _Verifier:
         count = len(self._leaves)
         try:
             if self._range.covers_all:
-                child = self._computed(0, 0, count)
+                child = hash_subtree(ROOT, self._leaves, 0, count, {})
             else:
                 child = self._node(ROOT, 0, count)
         except RejectedError:
@@ -322,7 +322,7 @@ class _Verifier:
             if is_walked:
                 child = self._node(place.child(nibble), first, middle)
             else:
-                child = self._computed(place.depth + 1, first, middle)
+                child = hash_subtree(place.child(nibble), self._leaves, first, middle, {})
             put_child(branch, nibble, child)
             first = middle
         assert first == end, "every account lies in a child that is computed or walked through"
@@ -343,16 +343,3 @@ class _Verifier:
         if first == end or nibble_at(addresses[first], depth) != nibble:
             return first
         return group_end(addresses, depth, first, end)
-
-    def _computed(self, depth: int, first: int, end: int) -> Child:
-        """Build the subtree that is made of nothing but accounts of the answer."""
-        if end - first <= PAGE_ACCOUNTS:
-            return self._leaves.page(first, end) if end > first else NO_CHILD
-        branch = bytearray(BRANCH_BYTES)
-        accounts = end - first
-        while first < end:
-            middle = group_end(self._leaves.addresses, depth, first, end)
-            nibble = nibble_at(self._leaves.addresses[first], depth)
-            put_child(branch, nibble, self._computed(depth + 1, first, middle))
-            first = middle
-        return Child(accounts, hash_branch(branch))

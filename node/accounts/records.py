@@ -64,6 +64,12 @@ class Records:
         record = Struct(f"{ADDRESS_BYTES}s{LENGTH_BYTES}x{value_bytes}s")
         return record.iter_unpack(self.payload)
 
+    def column(self, index: int, first: int, end: int) -> bytes:
+        """Return one byte of each address of the records `first <= index < end`."""
+        if isinstance(self.offsets, range):
+            return self.payload[self.offsets[first] + index : self.offsets[end] : self.offsets.step]
+        return bytes([address[index] for address in self.addresses[first:end]])
+
     def slice(self, first: int, end: int) -> bytes:
         """Return the bytes of the records `first <= index < end`."""
         return self.payload[self.offsets[first] : self.offsets[end]]
@@ -88,14 +94,16 @@ def records_of(items: Sequence[Record]) -> Records:
     if len(lengths) == 1:
         (length,) = lengths
         head = length.to_bytes(LENGTH_BYTES, "big")
-        parts = [address + head + value for address, value in items]
+        # Address, head, value: an item joined by its head.
+        payload = b"".join(map(head.join, items))
         width = HEAD_BYTES + length
-        offsets = range(0, len(items) * width + 1, width)
+        offsets = range(0, len(payload) + 1, width)
     else:
         heads = {length: length.to_bytes(LENGTH_BYTES, "big") for length in lengths}
         parts = [address + heads[len(value)] + value for address, value in items]
+        payload = b"".join(parts)
         offsets = [0, *accumulate(map(len, parts))]
-    return Records(b"".join(parts), [address for address, _ in items], offsets)
+    return Records(payload, list(map(itemgetter(0), items)), offsets)
 
 
 def _scan_equal(payload: bytes) -> tuple[list[bytes], Sequence[int]] | None:

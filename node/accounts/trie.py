@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final, TypeAlias
 
+from node.accounts.bulk import hash_subtree
 from node.accounts.pages import (
-    BRANCH_BYTES,
     EMPTY_ROOT,
     FAN_OUT,
-    NO_CHILD,
     PAGE_ACCOUNTS,
     ROOT,
     Child,
@@ -29,7 +28,6 @@ from node.accounts.pages import (
     build_subtree,
     child_at,
     encode_branch,
-    group_end,
     hash_branch,
     nibble_at,
     page_child,
@@ -202,32 +200,10 @@ class _Builder:
         return Child(sum(child.accounts for child in children), hash_branch(branch))
 
     def _build_at_once(self, place: Place, records: Records) -> Child:
-        count = len(records)
-        if count <= PAGE_ACCOUNTS:
-            return records.page(0, count) if count else NO_CHILD
         branches: dict[bytes, bytes] = {}
-        child = _build_branch(place, records, 0, count, branches)
+        child = hash_subtree(place, records, 0, len(records), branches)
         self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
         return child
-
-
-def _build_branch(
-    place: Place, records: Records, first: int, end: int, branches: dict[bytes, bytes]
-) -> Child:
-    """Hash the records `first <= index < end`, too many for a page; note the branches."""
-    branch = bytearray(BRANCH_BYTES)
-    accounts = end - first
-    while first < end:
-        middle = group_end(records.addresses, place.depth, first, end)
-        nibble = nibble_at(records.addresses[first], place.depth)
-        if middle - first <= PAGE_ACCOUNTS:
-            child = records.page(first, middle)
-        else:
-            child = _build_branch(place.child(nibble), records, first, middle, branches)
-        put_child(branch, nibble, child)
-        first = middle
-    branches[place.key] = bytes(branch)
-    return Child(accounts, hash_branch(branch))
 
 
 def _write(

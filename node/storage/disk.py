@@ -141,9 +141,13 @@ class _Reader:
         with self._transaction.cursor(self._tables[table]) as cursor:
             if reverse:
                 yield from _down(cursor, start, end)
-            elif cursor.set_range(start):
+            elif not cursor.set_range(start):
+                return
+            elif end is None:
+                yield from cursor.iternext()
+            else:
                 for item in cursor.iternext():
-                    if end is not None and item[0] >= end:
+                    if item[0] >= end:
                         return
                     yield item
 
