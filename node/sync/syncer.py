@@ -25,7 +25,6 @@ from node.sync.effects import (
     DisconnectReason,
     Effect,
     Emit,
-    PushBlocks,
     ReportPeer,
     ResetChain,
     SendRequest,
@@ -123,7 +122,7 @@ class Syncer:
         needed = Service.BODIES if config.include_body else Service.HEADERS
         self._lists = PeerLists(needed, drift_timeout_s=drift_timeout_s)
         self._services = services_for(kind)
-        self._macro = make_macro_sync(kind, chain, config, voting_keys, pinned)
+        self._macro = make_macro_sync(kind, chain, config, pinned)
         self._live = LiveSyncer(chain, config, voting_keys)
         self._consensus = Consensus(chain, min_peers=min_peers, include_body=config.include_body)
         self._counts: Counter[str] = Counter()
@@ -296,7 +295,7 @@ class Syncer:
                     # All that wait for us to catch up are being of use, not only this one.
                     for peer in self._lists.members(PeerList.MACRO):
                         self._lists.helped(peer, now)
-                case SendRequest() | CancelRequest() | ReportPeer() | PushBlocks():
+                case SendRequest() | CancelRequest() | ReportPeer():
                     effects.append(output)
                 case AdoptMacroBlocks() | AdoptBatches() | ResetChain():
                     effects.append(output)

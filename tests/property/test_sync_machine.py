@@ -15,11 +15,13 @@ from node.blocks.justification import ProducerSignature
 from node.net.network import Verdict
 from node.profiles import MacroSyncKind
 from node.sync.live.config import QueueConfig
-from node.sync.macro.catch_up import BACKLOG_BYTES
+from node.sync.macro.history_limits import DEFAULT_LIMITS
 from node.sync.peers import PeerList
 from node.sync.tickets import Asker
 from protocols.limits import MAX_RESPONSE_BYTES
+from protocols.messages.block import BlockRequest
 from protocols.messages.macro_chain import Checkpoint
+from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
 from protocols.types import PeerId
 from tests.build.blocks import transaction
@@ -157,7 +159,9 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 20), answer=st.lists(POOL, max_size=6))
     def answer_anything(self, pick: int, answer: list[Block]) -> None:
-        open_ = [each for each in self.harness.requests.values() if each.id.asker in _FOR_BLOCKS]
+        open_ = [
+            each for each in self.harness.requests.values() if isinstance(each.request, _FOR_BLOCKS)
+        ]
         if open_:
             self.harness.answer(open_[pick % len(open_)], answer)
 
@@ -214,7 +218,7 @@ class SyncMachine(RuleBasedStateMachine):
         assert max(begun.values(), default=0) <= CONFIG.lookups_per_peer
         placed = Counter(lookup.place_of for lookup in lookups if lookup.place_of is not None)
         assert max(placed.values(), default=0) <= CONFIG.places_per_peer
-        assert status.held_bytes <= BACKLOG_BYTES + MAX_RESPONSE_BYTES
+        assert status.held_bytes <= DEFAULT_LIMITS.content_bytes + MAX_RESPONSE_BYTES
         assert len(self.harness.pushes) <= 2
         assert len(self.harness.adoptions) <= 1
 
@@ -274,7 +278,7 @@ def _open_by_peer(harness: SyncHarness, asker: Asker) -> Iterable[int]:
     return Counter(sent.peer for sent in harness.open_requests(asker)).values()
 
 
-_FOR_BLOCKS = {Asker.MISSING, Asker.CATCH_UP, Asker.BODY, Asker.MACRO_BLOCK}
+_FOR_BLOCKS = (BlockRequest, MissingBlocksRequest)
 
 
 @cache

@@ -280,7 +280,7 @@ async def test_what_a_node_says_of_itself(autojump_clock: MockClock, nursery: tr
     by_name = {node.spec.name: node.node for node in nodes.nodes}
     light, full = by_name["light-1"], by_name["full-1"]
     hellos = {peer.hello.services for peer in full.peers.values()}
-    assert len(hellos) == 3
+    assert len(hellos) == 4
     assert full.peer_id == PeerId("full-1")
     assert full.listen_addresses == ("/memory/full-1/p2p/full-1",)
     assert set(full.peer_lists()) == set(full.peers)

@@ -16,7 +16,6 @@ from node.sync.effects import (
     AdoptBatches,
     AdoptMacroBlocks,
     CancelRequest,
-    PushBlocks,
     ReportPeer,
     SendRequest,
 )
@@ -66,7 +65,6 @@ class Progressed:
 FetcherOutput: TypeAlias = (
     SendRequest
     | CancelRequest
-    | PushBlocks
     | AdoptMacroBlocks
     | AdoptBatches
     | ReportPeer

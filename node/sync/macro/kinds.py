@@ -5,8 +5,7 @@ from typing import Final, TypeAlias
 from node.chain.view import ChainView
 from node.profiles import MacroSyncKind
 from node.sync.live.config import QueueConfig
-from node.sync.live.voting_keys import VotingKeys
-from node.sync.macro.catch_up import CatchUp
+from node.sync.macro.history import HistorySync
 from node.sync.macro.light import LightFetcher
 from node.sync.macro.macro_sync import MacroSync
 from node.sync.macro.pico import PicoSync
@@ -25,7 +24,6 @@ def make_macro_sync(
     kind: MacroSyncKind,
     chain: ChainView,
     config: QueueConfig,
-    voting_keys: VotingKeys,
     pinned: Target | None,
 ) -> AnyMacroSync:
     """Put a macro sync together.
@@ -34,12 +32,10 @@ def make_macro_sync(
         kind: Of the profile.
         chain: Read only.
         config: Bounds.
-        voting_keys: Shared with the live sync.
         pinned: The election block that the operator vouches for.
     """
     if kind is MacroSyncKind.HISTORY:
-        catch_up = CatchUp(chain, config, voting_keys)
-        return MacroSync(chain, config, catch_up, pinned=pinned)
+        return MacroSync(chain, config, HistorySync(chain), pinned=pinned)
     fetcher = LightFetcher(chain, timeout_s=config.request_timeout_s)
     light = MacroSync(chain, config, fetcher, pinned=pinned)
     if kind is MacroSyncKind.LIGHT:
@@ -48,7 +44,8 @@ def make_macro_sync(
 
 
 _SERVICES: Final = {
-    MacroSyncKind.HISTORY: Service.BODIES | Service.MACRO_CHAIN,
+    # A Full has the newest epochs, and all of a young network. What it has pruned it refuses.
+    MacroSyncKind.HISTORY: Service.MACRO_CHAIN | Service.BODIES,
     MacroSyncKind.LIGHT: Service.MACRO_CHAIN,
     MacroSyncKind.PICO: Service.MACRO_CHAIN,
 }

@@ -23,7 +23,6 @@ from node.sync.effects import (
     AdoptBatches,
     AdoptMacroBlocks,
     CancelRequest,
-    PushBlocks,
     ReportPeer,
     ResetChain,
     SendRequest,
@@ -86,7 +85,6 @@ class StartOver:
 MacroOutput: TypeAlias = (
     SendRequest
     | CancelRequest
-    | PushBlocks
     | AdoptMacroBlocks
     | AdoptBatches
     | ReportPeer

@@ -171,8 +171,8 @@ def test_whoever_only_says_to_be_ahead_does_not_hold_consensus_up(
     harness.join(BOB)
     harness.answer_head(BOB, head_of(harness.builder.chain))
     if status is not None:
-        (sent,) = harness.open_requests(Asker.CATCH_UP)
-        harness.refuse(sent, status)
+        for sent in harness.open_requests(Asker.CATCH_UP):
+            harness.refuse(sent, status)
 
     harness.join_live(ALICE)
     harness.answer_head(ALICE, head_of(harness.chain))
@@ -187,14 +187,16 @@ def test_no_consensus_while_catching_up() -> None:
     harness.join(BOB)
     harness.answer_head(BOB, head_of(harness.builder.chain))
     assert harness.list_of(BOB) is PeerList.MACRO
-    (sent,) = harness.open_requests(Asker.CATCH_UP)
-    harness.serve(sent, harness.builder.chain)
+    while not harness.height:
+        while not harness.adoptions:
+            harness.serve(harness.open_requests(Asker.CATCH_UP)[0], harness.builder.chain)
+        harness.work()
 
     harness.join_live(ALICE)
     harness.answer_head(ALICE, head_of(harness.chain))
     assert not established(harness)
     harness.leave(BOB)
-    harness.work()
+    harness.settle()
     harness.pass_time(6)
     harness.answer_head(ALICE, head_of(harness.chain))
 
