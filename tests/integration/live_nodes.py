@@ -37,6 +37,11 @@ from protocols.ids import RequestProtocol, Topic, topic_id
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadResponse
+from protocols.messages.macro_chain import (
+    Checkpoint,
+    MacroChainRequest,
+    MacroChainResponse,
+)
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.types import Hash32, Height, PeerId
 from tests.build.chain import ChainBuilder
@@ -255,6 +260,20 @@ class Peer:
             election_hash=self._hash_at(election),
         ).encode()
 
+    async def tell_macro_chain(self, _peer: PeerId, payload: bytes) -> bytes:
+        """Serve the macro blocks up to this head, to whoever is on its branch."""
+        await trio.lowlevel.checkpoint()
+        policy, chain = self.builder.genesis.policy, self.builder.chain
+        known = (chain.header(each) for each in MacroChainRequest.decode(payload).locators)
+        start = max((header.number for header in known if header is not None), default=0)
+        macro = policy.macro_at_or_before(self.head)
+        heights = range(policy.election_after(start), macro + 1, policy.epoch_length)
+        is_newer = macro > start and not policy.is_election(macro)
+        return MacroChainResponse(
+            epochs=tuple(self._hash_at(height) for height in heights),
+            checkpoint=Checkpoint(macro, self._hash_at(macro)) if is_newer else None,
+        ).encode()
+
     def _hash_at(self, height: Height) -> Hash32:
         found = self.builder.chain.hash_at(height)
         assert found is not None
@@ -337,6 +356,7 @@ class LiveNetwork:
             self.nursery.start_soon(_drain, network, inbox)
         peer = Peer(branch, network, node, scripts, head)
         scripts[RequestProtocol.HEAD] = peer.tell_head
+        scripts[RequestProtocol.MACRO_CHAIN] = peer.tell_macro_chain
         for follower in followers:
             await follower.network.connect(network.listen_addresses[0])
             await peer.knows(follower)
