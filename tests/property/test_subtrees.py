@@ -16,6 +16,7 @@ from node.accounts.subtrees import (
     open_subtree,
     subtree_bytes,
 )
+from node.crypto.hashes import hash32
 from node.storage.store import Reader, Table
 from protocols.types import Address
 from tests.build.states import states, store_of
@@ -99,3 +100,8 @@ def test_an_empty_subtree_is_an_empty_page() -> None:
     assert open_subtree(NO_CHILD, b"\0") == open_root(EMPTY_ROOT, b"\0")
     assert open_subtree(NO_CHILD, b"\0" + bytes(23)) is None
     assert open_subtree(Child(1, EMPTY_ROOT), b"") is None
+
+
+def test_what_is_neither_page_nor_branch_is_refused() -> None:
+    for payload in (b"", b"\2", b"\1", b"\1" + bytes(639)):
+        assert open_root(hash32(payload), payload) is None
