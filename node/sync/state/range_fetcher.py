@@ -1,0 +1,182 @@
+"""Fetching the accounts of key ranges, from several peers at a time.
+
+    key range --asked--> answer --checked--> part --written by the owner-->
+        ^                  |         |
+        +-- `next` --------+---------+       a part may be of an older target: it says which
+
+Questions, checks and parts together are bounded, so a slow disk holds the questions back.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from node.accounts.records import Records
+from node.sync.state.block_changes import RecentChanges
+from node.sync.state.coverage import KEY_SPACE, Span, before
+from node.sync.state.key_ranges import KeyRange, KeyRanges
+from node.sync.state.questions import AboutRange, Questions
+from node.sync.state.state_events import AskRange, CheckRange, RangeChecked, StateEffect
+from node.sync.state.state_limits import StateLimits
+from node.sync.state.state_peers import Topic
+from node.sync.state.state_store import ProvenPart
+from node.sync.state.target import SyncTarget
+from protocols.messages.state_range import ProvenRange
+from protocols.types import Height, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    about: AboutRange
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    span: Span
+    records: Records
+    number: Height
+    """Of the block in whose state it was proven."""
+
+
+def topic_of(target: SyncTarget) -> Topic:
+    """Return what a peer must have to answer for a target."""
+    return "state", target.hash
+
+
+class RangeFetcher:
+    """Everything on its way between a gap and the store."""
+
+    def __init__(self, questions: Questions, limits: StateLimits) -> None:
+        self._questions = questions
+        self._limits = limits
+        self._ranges = KeyRanges()
+        self._asked: dict[int, AboutRange] = {}
+        self._checks: dict[int, _Check] = {}
+        self._parts: deque[_Part] = deque()
+        self.total: int | None = None
+        """Accounts of the whole state, as the last proof has it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to fetch, to check or to write."""
+        return self._ranges.is_empty and not self._checks and not self._parts
+
+    @property
+    def wants(self) -> bool:
+        """Whether a range waits to be asked for."""
+        return bool(self._ranges.waiting)
+
+    @property
+    def held(self) -> int:
+        """Questions, checks and parts."""
+        return len(self._asked) + len(self._checks) + len(self._parts)
+
+    def oldest(self) -> Height | None:
+        """Return the lowest height that something on its way belongs to."""
+        numbers = [about.target.number for about in self._asked.values()]
+        numbers += [check.about.target.number for check in self._checks.values()]
+        numbers += [part.number for part in self._parts]
+        return min(numbers, default=None)
+
+    def reset(self, gaps: list[Span]) -> list[int]:
+        """Fetch these ranges and nothing else; return the questions that nobody wants any more."""
+        unwanted = list(self._asked)
+        self._ranges = KeyRanges(gaps)
+        self._asked.clear()
+        self._checks.clear()
+        self._parts.clear()
+        return unwanted
+
+    def ask(self, target: SyncTarget, now: float) -> list[StateEffect]:
+        """Ask for as much of a target's state as may be asked for.
+
+        Args:
+            target: The stored one.
+            now: Monotonic clock, seconds.
+        """
+        asked: list[StateEffect] = []
+        while self.held < self._limits.held_ranges:
+            if not self._ranges.waiting and not self._split():
+                break
+            question = self._ask_one(target, now)
+            if question is None:
+                break
+            asked.append(question)
+        return asked
+
+    def failed(self, name: int, peer: PeerId) -> None:
+        """Note that a question was not answered: the next peer's turn."""
+        key_range = self._asked.pop(name).key_range
+        key_range.tried.add(peer)
+        self._ranges.release(key_range)
+
+    def released(self, name: int) -> None:
+        """Note that a question came to nothing without anybody's fault."""
+        self._ranges.release(self._asked.pop(name).key_range)
+
+    def arrived(self, name: int, peer: PeerId, answer: ProvenRange) -> CheckRange:
+        """Have an answer checked."""
+        about = self._asked.pop(name)
+        check = self._questions.take_id()
+        self._checks[check] = _Check(about, peer)
+        root = about.target.state_root
+        return CheckRange(id=check, root=root, span=about.span, answer=answer)
+
+    def checked(self, event: RangeChecked) -> tuple[PeerId, bool] | None:
+        """Take what a check says; return whose answer it was and whether it is sound."""
+        check = self._checks.pop(event.id, None)
+        if check is None:
+            return None
+        about, records, verified = check.about, event.records, event.verified
+        if records is None or verified is None:
+            about.key_range.tried.add(check.peer)
+            self._ranges.release(about.key_range)
+            return check.peer, False
+        start, last = about.span
+        if verified.next is not None:
+            last = before(verified.next) or last
+        self.total = verified.total
+        self._ranges.advance(about.key_range, last)
+        self._parts.append(_Part((start, last), records, about.target.number))
+        return check.peer, True
+
+    def take_parts(self, recent: RecentChanges) -> tuple[ProvenPart, ...]:
+        """Take what can be written, and ask again for what is too old to be rolled forward."""
+        taken: list[ProvenPart] = []
+        while self._parts and len(taken) < self._limits.parts_at_once:
+            part = self._parts.popleft()
+            later = recent.since(part.number)
+            if later is None:
+                self._ranges.add(part.span)
+            else:
+                taken.append(ProvenPart(part.span, part.records, later))
+        return tuple(taken)
+
+    def _split(self) -> bool:
+        """Make a range to ask for, if one is left that takes more than two answers."""
+        if not self.total:
+            return False
+        return self._ranges.split(2 * self._limits.range_leaves * KEY_SPACE // self.total)
+
+    def _ask_one(self, target: SyncTarget, now: float) -> AskRange | None:
+        for key_range in self._candidates():
+            about = AboutRange(key_range, key_range.span, target)
+            question = self._questions.open(topic_of(target), about, now, tried=key_range.tried)
+            if question is None:
+                continue
+            self._ranges.lease(key_range)
+            self._asked[question.id] = about
+            return AskRange(
+                id=question.id,
+                peer=question.peer,
+                target=target,
+                span=about.span,
+                limit=self._limits.range_leaves,
+            )
+        return None
+
+    def _candidates(self) -> list[KeyRange]:
+        """Return the first waiting range, and all that failed at somebody: they may differ."""
+        waiting = self._ranges.waiting
+        fresh = next((each for each in waiting if not each.tried), None)
+        return [each for each in waiting if each.tried or each is fresh]

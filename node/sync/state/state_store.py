@@ -1,0 +1,195 @@
+"""What a state sync keeps in the store. Each function is to be one transaction.
+
+    COVERAGE   first key -> last key of a range whose accounts are those of the target's state
+    ACCOUNTS   accounts; what lies outside of the coverage is of no meaning
+    BRANCHES   belong to the accounts only while the state is whole
+    META       "state_sync" -> number: 4, hash: 32, state root: 32, history root: 32, whole: 1,
+               covered accounts: 8 bytes, big-endian
+
+Coverage and accounts change together, and so do target and accounts: whenever the process ends,
+what is stored fits together. No commit needs to wait for the disk for that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from struct import Struct
+from typing import Final
+
+from node.accounts import trie
+from node.accounts.pages import ROOT, accounts_below
+from node.accounts.records import Records
+from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer
+from node.sync.state import coverage as stored_coverage
+from node.sync.state.block_changes import BlockChanges, merged
+from node.sync.state.coverage import EVERYTHING, Coverage, Span
+from node.sync.state.target import SyncTarget
+from protocols.types import Address, Hash32
+
+_KEY: Final = b"state_sync"
+_ROW: Final = Struct(">I32s32s32s?Q")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSync:
+    """How far a state sync has come."""
+
+    target: SyncTarget | None
+    """Whose state the covered accounts are; None before a sync."""
+    is_whole: bool
+    """Whether everything is covered, with branches, and the root is the target's."""
+    accounts: int
+    """That are covered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenPart:
+    """Accounts of a key range in the state of a block that is not above the target."""
+
+    span: Span
+    records: Records
+    """All that the range holds after that block."""
+    later: tuple[BlockChanges, ...] = ()
+    """What the blocks between that block and the target change, anywhere."""
+
+
+NOTHING: Final = StoredSync(target=None, is_whole=False, accounts=0)
+
+
+def load(reader: Reader) -> StoredSync:
+    """Read how far it has come. The coverage is `coverage.load`."""
+    row = reader.get(Table.META, _KEY)
+    if row is None:
+        return NOTHING
+    number, block_hash, state_root, history_root, is_whole, accounts = _ROW.unpack(row)
+    target = SyncTarget(
+        number=number,
+        hash=Hash32(block_hash),
+        state_root=Hash32(state_root),
+        history_root=Hash32(history_root),
+    )
+    return StoredSync(target, is_whole, accounts)
+
+
+def begin(writer: Writer, target: SyncTarget) -> None:
+    """Start from zero. Accounts that are there go when their range is written."""
+    stored_coverage.save(writer, stored_coverage.load(writer), Coverage())
+    _save(writer, StoredSync(target, is_whole=False, accounts=0))
+
+
+def forget(writer: Writer) -> None:
+    """Remove all notes of a sync that is over, and leave the accounts."""
+    stored_coverage.save(writer, stored_coverage.load(writer), Coverage())
+    writer.delete(Table.META, _KEY)
+
+
+def write_parts(writer: Writer, parts: Sequence[ProvenPart]) -> None:
+    """Make ranges hold exactly their accounts, as of the target, and cover them."""
+    stored = load(writer)
+    before = stored_coverage.load(writer)
+    after = Coverage(before)
+    accounts = stored.accounts
+    for part in parts:
+        accounts -= sum(_count(writer, *span) for span in after.within(*part.span))
+        accounts += _write_part(writer, part)
+        after.add(*part.span)
+    stored_coverage.save(writer, before, after)
+    _save(writer, StoredSync(stored.target, is_whole=False, accounts=accounts))
+
+
+def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
+    """Move the target over the next blocks, and what is covered with it.
+
+    A whole state stays whole if its root is the new target's.
+    """
+    stored = load(writer)
+    target, changes = blocks[-1].block, merged(blocks)
+    if stored.is_whole:
+        is_whole = trie.update(writer, changes) == target.state_root
+        _save(writer, StoredSync(target, is_whole, _accounts_in_trie(writer)))
+        return
+    covered = stored_coverage.load(writer).clip(changes.items())
+    accounts = stored.accounts
+    for address, value in covered:
+        accounts -= writer.get(Table.ACCOUNTS, address) is not None
+        if value is None:
+            writer.delete(Table.ACCOUNTS, address)
+        else:
+            accounts += 1
+            writer.put(Table.ACCOUNTS, address, value)
+    _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
+
+
+def build(writer: Writer) -> None:
+    """Make the branches of all accounts. The state is whole if the root is the target's."""
+    stored = load(writer)
+    assert stored.target is not None
+    root = trie.rebuild(writer)
+    is_everything = stored_coverage.load(writer).is_everything
+    is_whole = is_everything and root == stored.target.state_root
+    _save(writer, StoredSync(stored.target, is_whole, stored.accounts))
+
+
+def keep_equal(writer: Writer, target: SyncTarget, differing: Sequence[Span]) -> None:
+    """Cover all but the ranges that differ from a target's state, and make it the target.
+
+    Args:
+        writer: With branches that belong to the accounts.
+        target: Whose state the accounts were compared with.
+        differing: Ranges outside of which they are the same.
+    """
+    coverage = Coverage([EVERYTHING])
+    for span in differing:
+        coverage.subtract(*span)
+    accounts = _accounts_in_trie(writer) - sum(_count(writer, *span) for span in coverage.gaps())
+    stored_coverage.save(writer, stored_coverage.load(writer), coverage)
+    _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
+
+
+def _write_part(writer: Writer, part: ProvenPart) -> int:
+    """Write what a range holds; return how many accounts that are."""
+    start, end = part.span
+    changes: dict[bytes, bytes | None] = {
+        key: value for key, value in merged(part.later).items() if start <= key <= end
+    }
+    if not changes:
+        _delete_others(writer, part.span, part.records.addresses)
+        writer.put_many(Table.ACCOUNTS, part.records.items())
+        return len(part.records)
+    values: dict[bytes, bytes | None] = dict(part.records.items())
+    values.update(changes)
+    items = sorted((key, value) for key, value in values.items() if value is not None)
+    _delete_others(writer, part.span, [key for key, _ in items])
+    writer.put_many(Table.ACCOUNTS, items)
+    return len(items)
+
+
+def _delete_others(writer: Writer, span: Span, addresses: Sequence[bytes]) -> None:
+    """Delete the accounts of a range that are not known, however many there are."""
+    start, end = span[0], span[1] + b"\0"
+    while True:
+        keys = [key for key, _ in islice(writer.scan(Table.ACCOUNTS, start, end), DELETED_AT_ONCE)]
+        # Most often there is nothing at all, and no set to make.
+        known = set(addresses) if keys else set[bytes]()
+        for key in keys:
+            if key not in known:
+                writer.delete(Table.ACCOUNTS, key)
+        if len(keys) < DELETED_AT_ONCE:
+            return
+        start = Address(keys[-1] + b"\0")
+
+
+def _count(reader: Reader, start: bytes, end: bytes) -> int:
+    return sum(1 for _ in reader.scan(Table.ACCOUNTS, start, end + b"\0"))
+
+
+def _accounts_in_trie(reader: Reader) -> int:
+    branch = reader.get(Table.BRANCHES, ROOT.key)
+    return _count(reader, *EVERYTHING) if branch is None else accounts_below(branch)
+
+
+def _save(writer: Writer, sync: StoredSync) -> None:
+    target = sync.target
+    assert target is not None, "begin comes first"
+    fields = target.number, target.hash, target.state_root, target.history_root
+    writer.put(Table.META, _KEY, _ROW.pack(*fields, sync.is_whole, sync.accounts))

@@ -1,0 +1,199 @@
+"""Fetching accounts from peers that lie, are silent, leave, or have nothing to say."""
+
+from random import Random
+
+import pytest
+
+from node.errors import Fault
+from node.sync.state.state_events import TargetTooOld
+from protocols.types import PeerId
+from tests.build.state_source import Server, Source, random_state
+from tests.build.state_world import LIMITS, World
+
+MANY = 500
+ODD, HONEST = PeerId("odd"), PeerId("honest")
+
+
+def made(count: int = MANY, *, seed: int = 1) -> tuple[Source, World]:
+    draw = Random(seed)
+    source = Source(random_state(draw, count), draw)
+    return source, World(source, seed)
+
+
+def server(source: Source, name: PeerId = HONEST) -> Server:
+    return Server(name, source, Random(name))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_who_lies_is_blamed_and_others_are_asked_instead(seed: int) -> None:
+    source, world = made(seed=seed)
+    liar = server(source, ODD)
+    liar.lies = 1.0
+    world.start(liar, server(source))
+    for _ in range(10):
+        source.grow_randomly(5)
+    world.choose()
+    world.run()
+
+    assert {peer for peer, _ in world.faults} == {ODD}
+    # What was on its way when it lied for the first time counts too.
+    assert len(world.faults) <= LIMITS.lies_max + LIMITS.ranges_per_peer
+    assert world.effects == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_false_changes_are_blamed_and_fetched_elsewhere(seed: int) -> None:
+    source, world = made(50, seed=seed)
+    world.start(server(source))
+    world.run()
+    world.leave(HONEST)
+    liar = server(source, ODD)
+    liar.lies = 1.0
+    world.join(liar)
+    source.grow_randomly(5)
+    world.choose()
+    while not world.faults:
+        assert world.step()
+    world.join(server(source))
+    world.run()
+    assert {peer for peer, _ in world.faults} == {ODD}
+
+
+def test_a_lie_costs_as_much_as_a_false_block() -> None:
+    source, world = made()
+    liar = server(source, ODD)
+    liar.lies = 1.0
+    world.start(liar)
+    while not world.faults:
+        assert world.step()
+    assert world.faults == [(ODD, Fault.INVALID_BLOCK)]
+
+
+def test_who_lies_three_times_is_asked_no_more() -> None:
+    source, world = made()
+    liar = server(source, ODD)
+    liar.lies = 1.0
+    world.start(liar)
+    while world.step():
+        pass
+    assert len(world.faults) == LIMITS.lies_max
+    asked = len(world.asked)
+    world.join(server(source))
+    world.run()
+    assert all(ask.peer == HONEST for ask in world.asked[asked:])
+
+
+def test_silence_costs_one_timeout_and_the_next_peer_is_asked() -> None:
+    source, world = made()
+    silent = server(source, ODD)
+    silent.silence = 1.0
+    world.start(silent, server(source))
+    world.run()
+
+    assert world.now < 2 * LIMITS.timeout_s
+    assert world.faults == []
+
+
+def test_a_silent_peer_is_asked_again_after_a_rest() -> None:
+    source, world = made()
+    silent = server(source, ODD)
+    silent.silence = 1.0
+    world.start(silent)
+    while world.now < LIMITS.timeout_s * LIMITS.failures_max:
+        assert world.step()
+    silent.silence = 0.0
+    world.run()
+    assert world.now < LIMITS.timeout_s * LIMITS.failures_max + LIMITS.rest_s + 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_peer_was_asked_when_it_left_is_asked_elsewhere_at_once(seed: int) -> None:
+    source, world = made(seed=seed)
+    world.start(server(source, ODD), server(source))
+    while world.machine.progress.fraction < 0.3:
+        assert world.step()
+    world.leave(ODD)
+    world.run()
+    assert world.now < LIMITS.timeout_s
+
+
+def test_places_are_free_again_however_questions_end() -> None:
+    source, world = made()
+    peers = [server(source, PeerId(f"peer {index}")) for index in range(3)]
+    for peer in peers:
+        peer.silence, peer.latency_s = 0.3, 0.3
+    world.start(*peers)
+    for index in range(6):
+        for _ in range(20):
+            world.step()
+        world.leave(peers[index % 3].name)
+        world.join(peers[index % 3])
+    world.run()
+    assert world.machine.held_answers == 0
+
+
+def test_a_busy_peer_is_no_reason_to_wait() -> None:
+    source, world = made()
+    busy = server(source, ODD)
+    busy.is_busy = True
+    world.start(busy, server(source))
+    world.run()
+    assert (world.faults, world.now < LIMITS.timeout_s) == ([], True)
+
+
+def test_who_is_behind_is_asked_again_a_moment_later() -> None:
+    source, world = made()
+    source.grow_randomly(3)
+    behind = server(source, ODD)
+    behind.lag = 1
+    world.start(behind)
+    world.later(3.0, lambda: setattr(behind, "lag", 0))
+    world.run()
+    assert (world.faults, world.effects) == ([], [])
+
+
+def test_who_never_gets_there_holds_up_nobody() -> None:
+    source, world = made(50)
+    behind, pruned = server(source, ODD), server(source)
+    world.start(behind, pruned)
+    world.run()
+    behind.lag, pruned.keeps_changes = 1000, False
+    source.grow_randomly(5)
+    world.choose()
+    world.run(until_s=world.now + 2 * LIMITS.lacks_max + LIMITS.rest_s)
+
+
+def test_a_target_that_nobody_can_present_is_told_once() -> None:
+    source, world = made()
+    first = source.target()
+    peers = [server(source, name) for name in (ODD, HONEST)]
+    for peer in peers:
+        peer.retains = 2
+    for _ in range(5):
+        source.grow_randomly(3)
+    for peer in peers:
+        world.join(peer)
+    world.choose(first)
+    while world.step():
+        pass
+
+    assert world.effects == [TargetTooOld(first)]
+    assert world.faults == []
+    # With another target it goes on.
+    world.choose()
+    world.run()
+
+
+def test_a_target_that_was_too_old_is_reached_once_somebody_has_it() -> None:
+    source, world = made()
+    first = source.target()
+    pruned = server(source, ODD)
+    pruned.retains = 0
+    source.grow_randomly(3)
+    world.join(pruned)
+    world.choose(first)
+    while world.step():
+        pass
+    world.join(server(source))
+    world.run()
+    assert world.reached == [first]
