@@ -12,6 +12,8 @@ the children that changed, which is a tenth of their size in a large state.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
+from operator import ne
 from struct import Struct
 from typing import Final
 
@@ -60,11 +62,13 @@ def record(
     group, suffix = group_key(height), height_key(height)
     if diff.entries:
         writer.put(Table.DIFFS, suffix, diff.encode())
-    for address, old, _ in diff.entries:
-        writer.put(Table.OLD_ACCOUNTS, group + address + suffix, old or b"")
-    for key in sorted(branches):
-        patch = backward_patch(writer.get(Table.BRANCHES, key), branches[key])
-        writer.put(Table.OLD_BRANCHES, group + key + suffix, patch)
+    accounts = [(group + address + suffix, old or b"") for address, old, _ in diff.entries]
+    writer.put_many(Table.OLD_ACCOUNTS, accounts)
+    patches = [
+        (group + key + suffix, backward_patch(writer.get(Table.BRANCHES, key), branches[key]))
+        for key in sorted(branches)
+    ]
+    writer.put_many(Table.OLD_BRANCHES, patches)
 
 
 def forget_block(writer: Writer, height: Height) -> None:
@@ -118,14 +122,10 @@ def backward_patch(before: bytes | None, after: bytes | None) -> bytes:
     """Return what leads from a branch back to what it was, None standing for no branch."""
     if before is None:
         return b""
-    pairs = zip(_CHILDREN.unpack(before), _CHILDREN.unpack(after or _NO_BRANCH), strict=True)
-    children: list[bytes] = []
-    given = 0
-    for nibble, (old, new) in enumerate(pairs):
-        if old != new:
-            given |= 1 << nibble
-            children.append(old)
-    return given.to_bytes(_MAP_BYTES, "big") + b"".join(children)
+    old = _CHILDREN.unpack(before)
+    changed = tuple(compress(range(FAN_OUT), map(ne, old, _CHILDREN.unpack(after or _NO_BRANCH))))
+    given = sum(1 << nibble for nibble in changed)
+    return given.to_bytes(_MAP_BYTES, "big") + b"".join(old[nibble] for nibble in changed)
 
 
 def patched(after: bytes | None, patches: Iterable[bytes]) -> bytes | None:
