@@ -5,6 +5,7 @@ from tests.benchmarks import (
     gossip,
     idle,
     loop_stall,
+    macro_join,
     network,
     pipeline,
     start,
@@ -13,8 +14,9 @@ from tests.benchmarks import (
 from tests.benchmarks.measure import Benchmark
 
 _ALL = [
-    Benchmark("sync_blocks_empty", "catch up 1200 empty blocks", catch_up.sync_blocks_empty),
-    Benchmark("sync_blocks_100tx", "catch up 180 full blocks", catch_up.sync_blocks_100tx),
+    Benchmark("sync_blocks_empty", "follow 1000 empty blocks", catch_up.sync_blocks_empty),
+    Benchmark("sync_blocks_100tx", "follow 180 full blocks", catch_up.sync_blocks_100tx),
+    Benchmark("macro_join", "join a chain of 100,000 blocks", macro_join.macro_join),
     Benchmark("block_apply", "push blocks of 0..1000 transactions", pipeline.block_apply),
     Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
     Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),

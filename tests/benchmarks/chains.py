@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from node.chain.genesis import Genesis
 from node.chain.results import Pushed, PushOutcome
 from node.chain.retention import Retention
 from node.crypto.bls import KeyCache
-from node.policy import Policy
+from node.policy import MAX_BATCH_LENGTH, Policy
 from node.storage.disk import DiskStore
 from node.testnet.workload import Workload, workload_balances
 from tests.build.chain import ChainBuilder
@@ -26,31 +27,39 @@ POLICY = Policy(batch_length=60, batches_per_epoch=1440, slots=64, max_body_byte
 VALIDATORS = 8
 
 
-def genesis_with_accounts() -> Genesis:
+LONG_BATCHES = replace(POLICY, batch_length=MAX_BATCH_LENGTH)
+"""What is above the last macro block is followed by live sync, however much it is."""
+
+
+def genesis_with_accounts(policy: Policy = POLICY) -> Genesis:
     """Return a network whose workload accounts are funded."""
     return Genesis.for_testnet(
         SEED,
         validators=[keys(index) for index in range(VALIDATORS)],
-        policy=POLICY,
+        policy=policy,
         timestamp=GENESIS_TIMESTAMP,
         accounts=workload_balances(0, ACCOUNTS),
     )
 
 
-def build_chain(blocks: int, transactions: int) -> tuple[Genesis, list[Block]]:
+def build_chain(
+    blocks: int, transactions: int, policy: Policy = POLICY
+) -> tuple[Genesis, list[Block]]:
     """Return that many blocks above a genesis, macro blocks among them without transactions."""
-    return build_blocks([transactions] * blocks)
+    return build_blocks([transactions] * blocks, policy)
 
 
-def build_blocks(transactions: Sequence[int]) -> tuple[Genesis, list[Block]]:
+def build_blocks(
+    transactions: Sequence[int], policy: Policy = POLICY
+) -> tuple[Genesis, list[Block]]:
     """Return blocks above a genesis with so many transactions each; macro blocks have none."""
-    genesis = genesis_with_accounts()
+    genesis = genesis_with_accounts(policy)
     builder = ChainBuilder(genesis)
     workload = Workload(seed=0, network=genesis.network, accounts=ACCOUNTS)
     for count in transactions:
         height = builder.next_height
         wanted: Sequence[Transaction] = ()
-        if not POLICY.is_macro(height):
+        if not policy.is_macro(height):
             wanted = workload.take(count, height)
         builder.extend(1, [wanted])
     return genesis, builder.blocks
