@@ -26,6 +26,8 @@ class Fault(StrEnum):
     """Answered another question than the one asked."""
     INVALID_BLOCK = "invalid_block"
     """Sent a block that fails verification."""
+    INVALID_PROOF = "invalid_proof"
+    """Sent accounts, or changes of them, that are not what a header commits to."""
     FALSE_CLAIM = "false_claim"
     """Claimed a macro block that cannot be, or sent another than the one it claimed."""
     INVALID_VOTE = "invalid_vote"

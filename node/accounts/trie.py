@@ -49,8 +49,9 @@ __all__ = [
     "update",
 ]
 
-BUILT_AT_ONCE: Final = 16_384
-"""Most accounts held while branches are built: a few MB, and more of them are not faster."""
+BUILT_AT_ONCE: Final = 4096
+"""Accounts of a subtree that is built at once: two megabytes. More are slower, because the garbage
+collector looks at what lives long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ POINTS: Final[Mapping[Fault, int]] = MappingProxyType(
         Fault.WRONG_NETWORK: BAN_LIMIT,
         Fault.FALSE_CLAIM: BAN_LIMIT,
         Fault.INVALID_BLOCK: BAN_LIMIT // 2,
+        Fault.INVALID_PROOF: BAN_LIMIT // 2,
         Fault.INVALID_VOTE: BAN_LIMIT // 4,
         Fault.MALFORMED: BAN_LIMIT // 4,
         Fault.UNSOLICITED: BAN_LIMIT // 5,
@@ -35,8 +36,8 @@ POINTS: Final[Mapping[Fault, int]] = MappingProxyType(
         Fault.TOO_SLOW: BAN_LIMIT // 50,
     }
 )
-"""No honest node commits the first six. The first two are beyond doubt: a handshake names its
-network, and a macro block is final, so one is enough. Of the next four a rolled-back rule change
+"""No honest node commits the first seven. The first two are beyond doubt: a handshake names its
+network, and a macro block is final, so one is enough. Of the next five a rolled-back rule change
 may cause a few. The last four happen to honest nodes under load or when a network comes together
 again: only a stream of them reaches the limit before it fades. One missing parent in ten seconds
 fades."""

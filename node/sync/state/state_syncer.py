@@ -256,7 +256,7 @@ class StateSyncer:
         return []
 
     def _lied(self, peer: PeerId, now: float) -> list[StateEffect]:
-        reported: list[StateEffect] = [ReportPeer(peer, Fault.INVALID_BLOCK)]
+        reported: list[StateEffect] = [ReportPeer(peer, Fault.INVALID_PROOF)]
         if not self._peers.lied(peer, now):
             return reported
         return reported + self._give_up_all(peer)

@@ -25,6 +25,7 @@ def test_every_fault_costs_something_and_none_more_than_the_limit() -> None:
     [
         (Fault.WRONG_NETWORK, 1),
         (Fault.INVALID_BLOCK, 2),
+        (Fault.INVALID_PROOF, 2),
         (Fault.INVALID_VOTE, 4),
         (Fault.MALFORMED, 4),
         (Fault.UNSOLICITED, 5),

@@ -59,14 +59,14 @@ def test_false_changes_are_blamed_and_fetched_elsewhere(seed: int) -> None:
     assert {peer for peer, _ in world.faults} == {ODD}
 
 
-def test_a_lie_costs_as_much_as_a_false_block() -> None:
+def test_a_lie_is_reported_as_a_false_proof() -> None:
     source, world = made()
     liar = server(source, ODD)
     liar.lies = 1.0
     world.start(liar)
     while not world.faults:
         assert world.step()
-    assert world.faults == [(ODD, Fault.INVALID_BLOCK)]
+    assert world.faults == [(ODD, Fault.INVALID_PROOF)]
 
 
 def test_who_lies_three_times_is_asked_no_more() -> None:
