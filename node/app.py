@@ -8,6 +8,7 @@ virtual time over a simulated network, memory and a mock clock.
        |                       ^
        +-------> votes ----> validator
        +-------> mempool ------^
+       +-------> proofs                answers users with what peers prove
        +-------> dialer                keeps the configured peers
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -32,6 +33,7 @@ from node.profiles import Profile
 from node.services.chain_writer import ChainWriter
 from node.services.dialer import DialerService
 from node.services.mempool import MempoolService
+from node.services.proofs import Outcome, ProofService
 from node.services.serve import ServeService
 from node.services.status import StatusBoard
 from node.services.sync import SyncService
@@ -40,13 +42,15 @@ from node.services.votes import VotesService
 from node.storage.store import Store
 from node.sync.live.config import QueueConfig
 from node.sync.macro.target import Target
+from node.sync.proofs.questions import Question
 from node.version import AGENT, VERSION
 from protocols.limits import PROTOCOL_VERSION
 from protocols.messages.handshake import Hello
 from protocols.types import PeerId
 
-PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+AnswerT = TypeVar("AnswerT")
 
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 SYNCED_LOOK_S: Final = 10.0
 """Between two looks at a node that has no news."""
@@ -110,6 +114,9 @@ class Node:
             in_thread=parts.in_thread,
             kind=traits.macro_sync,
             pinned=parts.pinned,
+        )
+        self._proofs = ProofService(
+            self._network, self.chain, self._keys, in_thread=parts.in_thread
         )
         self._mempool = (
             MempoolService(network=self._network, chain=self.chain, writer=self._writer)
@@ -216,6 +223,10 @@ class Node:
             return f"profile {self._parts.profile} takes no transactions: it keeps no state"
         refusal = await self._mempool.submit(transaction)
         return None if refusal is None else refusal.value
+
+    async def prove(self, question: Question[AnswerT]) -> Outcome[AnswerT]:
+        """Have peers prove what this node does not have. Ends within a bounded time."""
+        return await self._proofs.prove(question)
 
     def _make_validator(self) -> ValidatorService:
         parts = self._parts

@@ -4,8 +4,8 @@ from typing import Any, assert_never
 
 from node.accounts.transaction import Transaction
 from node.blocks.block import Block
-from node.blocks.body import EquivocationProof, MacroBody, MicroBody, Reward
-from node.blocks.header import MacroHeader
+from node.blocks.body import Body, EquivocationProof, MacroBody, MicroBody, Reward
+from node.blocks.header import Header, MacroHeader
 from node.blocks.justification import (
     Justification,
     ProducerSignature,
@@ -19,9 +19,29 @@ from node.policy import Policy
 
 def block_json(block: Block, policy: Policy) -> dict[str, Any]:
     """Return a block, with its body where it has one."""
-    header = block.header
+    content = _header_json(block.header, policy)
+    if block.is_skip:
+        content["type"] = "skip"
+    return {
+        **content,
+        "size": len(block.encode()),
+        "justification": _justification_json(block.justification),
+        **_body_json(block.body),
+    }
+
+
+def proven_block_json(header: Header, body: Body | None, policy: Policy) -> dict[str, Any]:
+    """Return a block that a peer has proven.
+
+    Its justification is null: the macro block above covers the header alone. So a skip block shows
+    as a micro block.
+    """
+    return {**_header_json(header, policy), "justification": None, **_body_json(body)}
+
+
+def _header_json(header: Header, policy: Policy) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "type": "skip" if block.is_skip else policy.kind_at(header.number).value,
+        "type": policy.kind_at(header.number).value,
         "hash": header.hash.hex(),
         "number": header.number,
         "batch": policy.batch_at(header.number),
@@ -36,8 +56,6 @@ def block_json(block: Block, policy: Policy) -> dict[str, Any]:
         "bodyHash": header.body_root.hex(),
         "diffHash": header.diff_root.hex(),
         "historyHash": header.history_root.hex(),
-        "size": len(block.encode()),
-        "justification": _justification_json(block.justification),
     }
     if isinstance(header, MacroHeader):
         content |= {
@@ -47,15 +65,20 @@ def block_json(block: Block, policy: Policy) -> dict[str, Any]:
         }
         if header.validators is not None:
             content["validators"] = [_validator_json(member) for member in header.validators]
-    match block.body:
-        case MicroBody(proofs, transactions):
-            content["equivocationProofs"] = [_equivocation_json(proof) for proof in proofs]
-            content["transactions"] = [transaction_json(each) for each in transactions]
-        case MacroBody(rewards):
-            content["rewards"] = [_reward_json(reward) for reward in rewards]
-        case None:
-            pass
     return content
+
+
+def _body_json(body: Body | None) -> dict[str, Any]:
+    match body:
+        case MicroBody(proofs, transactions):
+            return {
+                "equivocationProofs": [_equivocation_json(proof) for proof in proofs],
+                "transactions": [transaction_json(each) for each in transactions],
+            }
+        case MacroBody(rewards):
+            return {"rewards": [_reward_json(reward) for reward in rewards]}
+        case None:
+            return {}
 
 
 def transaction_json(transaction: Transaction) -> dict[str, Any]:

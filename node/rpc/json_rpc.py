@@ -23,6 +23,8 @@ UNAUTHORIZED: Final = -32002
 """Ours: an admin method without the node's token."""
 REFUSED: Final = -32003
 """Ours: the node cannot do this now, or never; the message says why."""
+UNPROVEN: Final = -32004
+"""Ours: the node does not have it and no peer has proven it; the message says why."""
 
 Params: TypeAlias = "dict[str, Any] | list[Any]"
 

@@ -1,8 +1,9 @@
 """The methods of the RPC interface.
 
 Names and shapes follow the Albatross JSON-RPC interface where the thing exists there; results are
-`{data, metadata}` with the head that they were read at. `getStatus`, `awaitStatus` and `shutdown`
-are ours.
+`{data, metadata}` with the head that they were read at, and for what this node does not have with
+the peer that has proven it and our block that it is proven by. `getStatus`, `awaitStatus` and
+`shutdown` are ours, and so is `askPeers`: false for what is stored here only.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,26 +11,30 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from node.accounts.transaction import Transaction
-from node.blocks.block import Block
-from node.rpc.block_json import block_json, peer_json
+from node.rpc.block_json import peer_json
 from node.rpc.json_rpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
-    NOT_FOUND,
     REFUSED,
     UNAUTHORIZED,
     Call,
     CallError,
 )
+from node.rpc.lookups import (
+    Found,
+    account_by_address,
+    block_by_hash,
+    block_by_number,
+    latest_block,
+    transaction_by_hash,
+)
 from node.rpc.params import ParamReader
 from node.rpc.view import NodeView
 from protocols.errors import WireError
-from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address, Hash32
 
 MAX_TRANSACTION_BYTES: Final = 512
 """A transaction with all its data takes 250."""
 
-MAX_HEIGHT: Final = 0xFFFF_FFFF
 MAX_SEQUENCE: Final = 2**53
 MAX_WAIT_S: Final = 60.0
 """Longest that a question for news is held; whoever wants to wait longer asks again."""
@@ -63,7 +68,9 @@ async def call(view: NodeView, request: Call, *, is_admin: bool) -> Any:
         raise CallError(UNAUTHORIZED, f"{request.method} needs the token from the data folder")
     data = await method.run(view, ParamReader(method.params, request.params))
     head = view.chain.head
-    metadata = {"blockNumber": head.number, "blockHash": head.hash.hex()}
+    metadata: dict[str, Any] = {"blockNumber": head.number, "blockHash": head.hash.hex()}
+    if isinstance(data, Found):
+        return {"data": data.data, "metadata": metadata | data.metadata()}
     return {"data": data, "metadata": metadata}
 
 
@@ -77,41 +84,6 @@ async def _batch_number(view: NodeView, _: ParamReader) -> int:
 
 async def _epoch_number(view: NodeView, _: ParamReader) -> int:
     return view.chain.policy.epoch_at(view.chain.head.number)
-
-
-async def _latest_block(view: NodeView, params: ParamReader) -> Any:
-    return _block(view, view.chain.head.hash, params)
-
-
-async def _block_by_number(view: NodeView, params: ParamReader) -> Any:
-    number = params.uint("blockNumber", maximum=MAX_HEIGHT)
-    found = view.chain.hash_at(number)
-    if found is None and view.chain.is_pruned(number):
-        raise CallError(NOT_FOUND, f"this node does not keep block {number}")
-    if found is None:
-        raise CallError(NOT_FOUND, f"no block {number}; the head is {view.chain.head.number}")
-    return _block(view, found, params)
-
-
-async def _block_by_hash(view: NodeView, params: ParamReader) -> Any:
-    return _block(view, Hash32(params.exactly("hash", HASH_BYTES)), params)
-
-
-def _block(view: NodeView, wanted: Hash32, params: ParamReader) -> dict[str, Any]:
-    with_body = params.flag("includeBody", default=False)
-    block: Block | None = view.chain.block(wanted, with_body=with_body)
-    if block is None and with_body and view.chain.contains(wanted):
-        raise CallError(NOT_FOUND, "this node does not keep the body of that block")
-    if block is None:
-        raise CallError(NOT_FOUND, f"no block {wanted.hex()}")
-    return block_json(block, view.chain.policy)
-
-
-async def _account(view: NodeView, params: ParamReader) -> dict[str, Any]:
-    address = Address(params.exactly("address", ADDRESS_BYTES))
-    if not view.chain.keeps_state:
-        raise CallError(REFUSED, "this node keeps no account state")
-    return {"address": address.hex(), "balance": view.chain.account(address).balance}
 
 
 async def _send_raw_transaction(view: NodeView, params: ParamReader) -> str:
@@ -168,10 +140,11 @@ METHODS: Final = {
     "getBlockNumber": Method((), _block_number),
     "getBatchNumber": Method((), _batch_number),
     "getEpochNumber": Method((), _epoch_number),
-    "getLatestBlock": Method(("includeBody",), _latest_block),
-    "getBlockByNumber": Method(("blockNumber", "includeBody"), _block_by_number),
-    "getBlockByHash": Method(("hash", "includeBody"), _block_by_hash),
-    "getAccountByAddress": Method(("address",), _account),
+    "getLatestBlock": Method(("includeBody",), latest_block),
+    "getBlockByNumber": Method(("blockNumber", "includeBody", "askPeers"), block_by_number),
+    "getBlockByHash": Method(("hash", "includeBody", "askPeers"), block_by_hash),
+    "getTransactionByHash": Method(("hash",), transaction_by_hash),
+    "getAccountByAddress": Method(("address",), account_by_address),
     "sendRawTransaction": Method(("rawTransaction",), _send_raw_transaction),
     "getPeerCount": Method((), _peer_count),
     "getPeerList": Method((), _peer_list),

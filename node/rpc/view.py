@@ -1,12 +1,16 @@
 """What the RPC interface may see and do of a node."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from node.accounts.transaction import Transaction
 from node.chain.reading import ChainReader
 from node.net.network import PeerRecord
+from node.sync.proofs.questions import Question
+from node.sync.proofs.search import Proven, Unproven
 from protocols.types import PeerId
+
+AnswerT = TypeVar("AnswerT")
 
 
 class NodeView(Protocol):
@@ -46,6 +50,10 @@ class NodeView(Protocol):
 
     async def submit(self, transaction: Transaction) -> str | None:
         """Take a transaction and announce it. Returns why not, or None if it was taken."""
+        ...
+
+    async def prove(self, question: Question[AnswerT]) -> Proven[AnswerT] | Unproven:
+        """Have peers prove what this node does not have. Ends within a bounded time."""
         ...
 
     def shut_down(self) -> None:

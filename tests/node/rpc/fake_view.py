@@ -2,13 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import trio
 
 from node.accounts.transaction import Transaction
 from node.chain.reading import ChainReader
 from node.net.network import PeerRecord
+from node.sync.proofs.questions import Question
+from node.sync.proofs.search import Proven, Unproven
 from protocols.messages.handshake import Hello
 from protocols.types import PeerId, Service
+from tests.build.proofs import Prover, Searching
+
+AnswerT = TypeVar("AnswerT")
 
 SELF = PeerId("12D3KooWself")
 
@@ -22,6 +29,8 @@ class FakeView:
     submitted: list[Transaction] = field(default_factory=list)
     asked_after: list[tuple[int, float]] = field(default_factory=list)
     stopped: int = 0
+    provers: Mapping[str, Prover] = field(default_factory=dict)
+    """Peers that are asked for proofs, in this order."""
 
     @property
     def peers(self) -> Mapping[PeerId, PeerRecord]:
@@ -59,6 +68,10 @@ class FakeView:
     async def submit(self, transaction: Transaction) -> str | None:
         self.submitted.append(transaction)
         return self.refusal
+
+    async def prove(self, question: Question[AnswerT]) -> Proven[AnswerT] | Unproven:
+        await trio.lowlevel.checkpoint()
+        return Searching(self.chain, self.provers).prove(question)
 
     def shut_down(self) -> None:
         self.stopped += 1

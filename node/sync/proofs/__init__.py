@@ -1,0 +1,1 @@
+"""Answers of peers that a node without the data proves for itself."""
