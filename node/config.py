@@ -237,7 +237,18 @@ class SyncConfig:
         return Target(int(number), Hash32(bytes.fromhex(digits)))
 
     def queue_config(self, policy: Policy, *, include_body: bool) -> QueueConfig:
-        """Return the bounds for a network: its own defaults, and what was set above them."""
+        """Return the bounds for a network: its own defaults, and what was set above them.
+
+        Raises:
+            ConfigError: With these bounds peers could not be followed.
+        """
+        ahead = self.window_ahead_max
+        if ahead is not None and ahead < policy.batch_length:
+            # Macro sync ends at a macro block; what is above it has to be inside the window.
+            raise ConfigError(
+                f"sync.window_ahead_max must be at least {policy.batch_length}, the length of this"
+                f" network's batches: {ahead}"
+            )
         names = {each.name for each in fields(self)} - {"pinned_election"}
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
         return replace(

@@ -31,7 +31,7 @@ class PeerList(Enum):
     """What a peer is to us."""
 
     MACRO = "macro"
-    """New, or ahead of us: where it stands is being found out, or it is caught up with."""
+    """New, or ahead of us: where it stands is being found out, or what it has is being fetched."""
     LIVE = "live"
     """Near our head: asked for blocks, counted for consensus."""
     OUTDATED = "outdated"

@@ -217,10 +217,10 @@ class Syncer:
         if self._lists.join(peer, services, now) is PeerList.MACRO:
             self._look_at(peer, now)
 
-    def _look_at(self, peer: PeerId, now: float) -> None:
+    def _look_at(self, peer: PeerId, now: float, *, beyond: Height | None = None) -> None:
         """Give a peer of the list `macro` to the macro sync."""
         can_lead = self._lists.serves(peer, self._services)
-        self._macro.add_peer(peer, now, can_lead=can_lead)
+        self._macro.add_peer(peer, now, can_lead=can_lead, beyond=beyond)
 
     def _end_live(self, peer: PeerId) -> list[Effect]:
         self._live.remove_peer(peer)
@@ -234,7 +234,7 @@ class Syncer:
                 return self._from_live(self._live.quorum_checked(event, now), now)
             case ChainChanged(changes):
                 return self._from_live(self._live.chain_changed(changes, now), now)
-            case PushFinished(ticket) if ticket.asker in {Asker.ADOPTION, Asker.CATCH_UP}:
+            case PushFinished(ticket) if ticket.asker in {Asker.ADOPTION, Asker.HISTORY}:
                 return self._from_macro(self._macro.adopted(event, now), now)
             case PushFinished():
                 return self._from_live(self._live.push_finished(event, now), now)
@@ -253,7 +253,7 @@ class Syncer:
 
     def _on_answer(self, answer: Answer, now: float) -> list[Effect]:
         match answer.id.asker:
-            case Asker.MACRO_CHAIN | Asker.MACRO_HEAD | Asker.MACRO_BLOCK | Asker.CATCH_UP:
+            case Asker.MACRO_CHAIN | Asker.MACRO_HEAD | Asker.MACRO_BLOCK | Asker.HISTORY:
                 return self._from_macro(self._macro.answered(answer, now), now)
             case Asker.POLL_HEAD | Asker.POLL_BLOCK:
                 return self._on_poll_answer(answer, now)
@@ -337,7 +337,8 @@ class Syncer:
                     effects += self._end_live(peer)
                 case Emit(Ahead(peer)):
                     self._lists.move(peer, PeerList.MACRO, now)
-                    self._look_at(peer, now)
+                    # The window is no smaller than a batch.
+                    self._look_at(peer, now, beyond=self._chain.macro_head.number)
                     effects += self._end_live(peer)
                 case Emit(AcceptedAnnouncedBlock()):
                     self._consensus.accepted_announcement(now)

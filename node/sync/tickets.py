@@ -22,9 +22,9 @@ class Asker(Enum):
     MACRO_BLOCK = "macro_block"
     """Macro sync: a macro block that peers claim."""
     ADOPTION = "adoption"
-    """Macro sync: macro blocks or batches for the chain."""
-    CATCH_UP = "catch_up"
-    """Macro sync: the next batch."""
+    """Macro sync: macro blocks for the chain."""
+    HISTORY = "history"
+    """Macro sync: a part of the history, or batches of it for the chain."""
     LIVE = "live"
     """Live sync: a push."""
 

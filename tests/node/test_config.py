@@ -108,6 +108,15 @@ def test_sync_bounds_follow_the_network_unless_set(tmp_path: Path) -> None:
     assert SyncConfig().queue_config(policy, include_body=True) == of_network
 
 
+def test_the_window_ahead_holds_a_batch(tmp_path: Path) -> None:
+    policy = Policy(batch_length=1000)
+    least = _load(tmp_path, "[sync]\nwindow_ahead_max = 1000")
+    assert least.sync.queue_config(policy, include_body=True).window_ahead_max == 1000
+    less = _load(tmp_path, "[sync]\nwindow_ahead_max = 999")
+    with pytest.raises(ConfigError, match=r"window_ahead_max must be at least 1000, .*: 999$"):
+        less.sync.queue_config(policy, include_body=True)
+
+
 def test_each_sync_setting_is_a_bound() -> None:
     bounds = {each.name for each in fields(QueueConfig)}
     settings = {each.key.removeprefix("sync.") for each in SETTINGS if each.key[:5] == "sync."}

@@ -49,7 +49,16 @@ class Abandoned:
     target: Hash32
 
 
-RequestOutput: TypeAlias = SendRequest | CancelRequest | CheckQuorum | ReportPeer | Abandoned
+@dataclass(frozen=True, slots=True)
+class PassedUs:
+    """A live peer no longer keeps what we miss: it has finalised blocks above our macro head."""
+
+    peer: PeerId
+
+
+RequestOutput: TypeAlias = (
+    SendRequest | CancelRequest | CheckQuorum | ReportPeer | Abandoned | PassedUs
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,8 @@ class BlockRequests:
     def give_up(self, target: Hash32, now: float) -> list[RequestOutput]:
         """End a lookup that leads nowhere: those who announced descendants pay for it.
 
+        Not if a peer no longer has what is missing: then it may well exist.
+
         Args:
             target: What was looked for.
             now: Monotonic clock, seconds.
@@ -138,7 +149,8 @@ class BlockRequests:
         lookup = self._lookups.get(target)
         if lookup is None:
             return []
-        blame = [ReportPeer(peer, Fault.MISSING_PARENT) for peer in lookup.announcers]
+        blamed = () if lookup.was_pruned else lookup.announcers
+        blame = [ReportPeer(peer, Fault.MISSING_PARENT) for peer in blamed]
         return [*self._end(lookup, now), *blame, Abandoned(target)]
 
     def step(self, now: float) -> list[RequestOutput]:
@@ -164,6 +176,8 @@ class BlockRequests:
 
     def answered(self, answer: Answer, now: float) -> list[RequestOutput]:
         """ASKED -> CHECKING, READY or WAITING. An answer to a forgotten question changes nothing.
+
+        After `PassedUs` the peer has to be removed before the next call.
 
         Args:
             answer: What came of a request.
@@ -291,7 +305,12 @@ class BlockRequests:
         if status is ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN:
             # It has the block, on a fork: those are only to be had from the target down.
             lookup.direction, lookup.next_peer = Direction.BACKWARD, lookup.peer
-        return self._retry(lookup, now)
+        passed: list[RequestOutput] = []
+        if status is ResponseStatus.PRUNED:
+            lookup.was_pruned = True
+            if lookup.peer is not None and lookup.peer in self._peers:
+                passed.append(PassedUs(lookup.peer))
+        return [*passed, *self._retry(lookup, now)]
 
     def _retry(self, lookup: Lookup, now: float, fault: Fault | None = None) -> list[RequestOutput]:
         """ASKED or CHECKING -> WAITING, or given up after too many tries."""

@@ -24,7 +24,8 @@ class QueueConfig:
     buffer_max_bytes: int = 64 * _MIB
     """Bytes of them: ten batches of small blocks, or a burst of large ones."""
     window_ahead_max: int = 120
-    """A block further above the head is not buffered: two batches."""
+    """A block further above the head is not buffered: two batches. One at least: macro sync ends at
+    a macro block, and what a peer has above it must be inside."""
     tolerate_past_max: int = 60
     """A block further below the head says that its sender is behind: one batch."""
     blocks_per_peer_and_height: int = 5

@@ -53,7 +53,10 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A live peer announced a block too far above our head; it is no longer live."""
+    """A live peer is no longer live, since its macro head is above ours.
+
+    It announced a block too far above our head, or no longer keeps what we asked it for.
+    """
 
     peer: PeerId
 

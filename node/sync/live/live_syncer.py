@@ -44,7 +44,7 @@ from node.sync.inputs import (
 from node.sync.live.block_assembler import Assembled, AssemblerOutput, BlockAssembler
 from node.sync.live.block_buffer import SourcedBlock
 from node.sync.live.block_queue import BlockQueue, FindMissing, Push, QueueOutput
-from node.sync.live.block_requests import Abandoned, BlockRequests, RequestOutput
+from node.sync.live.block_requests import Abandoned, BlockRequests, PassedUs, RequestOutput
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import Ahead, Behind, RejectedBlock
 from node.sync.live.held_blocks import HeldBlocks
@@ -296,9 +296,10 @@ class LiveSyncer:
             match output:
                 case Abandoned(target):
                     effects += self._sort(self._queue.abandon(target))
-                case ReportPeer(peer, fault):
-                    effects.append(ReportPeer(peer, fault))
-                case SendRequest() | CancelRequest() | CheckQuorum():
+                case PassedUs(peer):
+                    self.remove_peer(peer)
+                    effects.append(Emit(Ahead(peer)))
+                case SendRequest() | CancelRequest() | CheckQuorum() | ReportPeer():
                     effects.append(output)
         return effects
 

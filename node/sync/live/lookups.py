@@ -44,6 +44,8 @@ class Lookup:
     asked: set[PeerId] = field(default_factory=set)
     """Peers asked in this round; when it is all of them, a new round begins after a pause."""
     not_before: float = 0.0
+    was_pruned: bool = False
+    """A peer said that it had what is missing and no longer keeps it."""
     direction: Direction = Direction.FORWARD
     follow_ups: int = 0
     extra_locator: Hash32 | None = None

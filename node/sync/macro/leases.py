@@ -90,7 +90,7 @@ class Leases:
     def take_ticket(self) -> TicketId:
         """Return a new name for a question or an adoption."""
         self._next_number += 1
-        return TicketId(Asker.CATCH_UP, self._next_number)
+        return TicketId(Asker.HISTORY, self._next_number)
 
     def pick(self, item: Item, candidates: Sequence[PeerId], now: float) -> PeerId | None:
         """Return who is to be asked, or None as long as nobody has a place free.

@@ -109,6 +109,8 @@ class _Candidate:
     """Deadline of the question, or end of the pause."""
     can_lead: bool
     ticket: TicketId | None = None
+    beyond: Height | None = None
+    """Our macro head when it turned out to be above it; None if it did not."""
     start: Height = 0
     """Our macro head when it was asked."""
     failures: int = 0
@@ -120,6 +122,11 @@ def gap_of(chain: ChainView, config: QueueConfig, number: Height) -> int:
     above = number - (head + config.window_ahead_max)
     below = number - (head - config.tolerate_past_max)
     return max(above, 0) + min(below, 0)
+
+
+def is_beyond(chain: ChainView, height: Height | None) -> bool:
+    """Tell whether our macro head is still not above a height, if there is one."""
+    return height is not None and chain.macro_head.number <= height
 
 
 class MacroSync:
@@ -175,15 +182,19 @@ class MacroSync:
         fetcher = self._fetcher.next_deadline()
         return min(times if fetcher is None else [*times, fetcher], default=None)
 
-    def add_peer(self, peer: PeerId, now: float, *, can_lead: bool) -> None:
+    def add_peer(
+        self, peer: PeerId, now: float, *, can_lead: bool, beyond: Height | None = None
+    ) -> None:
         """Look at a peer; `step` asks it.
 
         Args:
             peer: New, or back.
             now: Monotonic clock, seconds.
             can_lead: Whether it serves what we fetch.
+            beyond: It has shown to have a macro block above this height. Until we have one it is
+                not near our head, whatever it says: else it would go to and fro without end.
         """
-        self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead)
+        self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead, beyond=beyond)
 
     def remove_peer(self, peer: PeerId, now: float) -> list[MacroOutput]:
         """Forget a peer that is gone; another source goes on at once.
@@ -300,7 +311,8 @@ class MacroSync:
         # A known head has the height that we know, whatever the peer says.
         known = self._chain.header(head.hash)
         gap = gap_of(self._chain, self._config, head.number if known is None else known.number)
-        if gap > 0 and candidate.can_lead:
+        is_unreached = gap == 0 and is_beyond(self._chain, candidate.beyond)
+        if is_unreached or (gap > 0 and candidate.can_lead):
             # It has just closed another batch, or it lies: it leads to no macro block.
             return self._on_failure(peer, candidate, now)
         del self._candidates[peer]

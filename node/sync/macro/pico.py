@@ -37,6 +37,7 @@ from node.sync.macro.macro_sync import (
     Place,
     StartOver,
     gap_of,
+    is_beyond,
 )
 from node.sync.macro.target import Target
 from node.sync.tickets import Asker, TicketId
@@ -67,6 +68,8 @@ class _Candidate:
     until: float
     """Deadline of the question, or end of the pause."""
     can_lead: bool
+    beyond: Height | None = None
+    """Our macro head when it turned out to be above it; None if it did not."""
     ticket: TicketId | None = None
     failures: int = 0
 
@@ -150,18 +153,21 @@ class PicoSync:
             times.append(self._guide.deadline)
         return min(times, default=None)
 
-    def add_peer(self, peer: PeerId, now: float, *, can_lead: bool) -> None:
+    def add_peer(
+        self, peer: PeerId, now: float, *, can_lead: bool, beyond: Height | None = None
+    ) -> None:
         """Look at a peer; `step` asks it.
 
         Args:
             peer: New, or back.
             now: Monotonic clock, seconds.
             can_lead: Whether it serves macro blocks. Another Pico does not.
+            beyond: It has shown to have a macro block above this height.
         """
         if self._mode is _Mode.LIGHT:
-            self._light.add_peer(peer, now, can_lead=can_lead)
+            self._light.add_peer(peer, now, can_lead=can_lead, beyond=beyond)
         else:
-            self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead)
+            self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead, beyond)
 
     def remove_peer(self, peer: PeerId, now: float) -> list[MacroOutput]:
         """Forget a peer that is gone.
@@ -298,7 +304,7 @@ class PicoSync:
         known = self._chain.header(head.hash)
         number = head.number if known is None else known.number
         gap = gap_of(self._chain, self._config, number)
-        if gap > 0:
+        if gap > 0 or (gap == 0 and is_beyond(self._chain, candidate.beyond)):
             return self._on_failure(peer, candidate, now)
         del self._candidates[peer]
         return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]

@@ -171,7 +171,7 @@ def test_whoever_only_says_to_be_ahead_does_not_hold_consensus_up(
     harness.join(BOB)
     harness.answer_head(BOB, head_of(harness.builder.chain))
     if status is not None:
-        for sent in harness.open_requests(Asker.CATCH_UP):
+        for sent in harness.open_requests(Asker.HISTORY):
             harness.refuse(sent, status)
 
     harness.join_live(ALICE)
@@ -189,7 +189,7 @@ def test_no_consensus_while_catching_up() -> None:
     assert harness.list_of(BOB) is PeerList.MACRO
     while not harness.height:
         while not harness.adoptions:
-            harness.serve(harness.open_requests(Asker.CATCH_UP)[0], harness.builder.chain)
+            harness.serve(harness.open_requests(Asker.HISTORY)[0], harness.builder.chain)
         harness.work()
 
     harness.join_live(ALICE)

@@ -138,8 +138,8 @@ def test_long_catch_up_is_no_drift() -> None:
     for peer in (ALICE, BOB):
         harness.answer_head(peer, head_at(LENGTH))
 
-    while harness.open_requests(Asker.CATCH_UP):
-        harness.serve(harness.open_requests(Asker.CATCH_UP)[0], harness.builder.chain)
+    while harness.open_requests(Asker.HISTORY):
+        harness.serve(harness.open_requests(Asker.HISTORY)[0], harness.builder.chain)
     harness.pass_time(60)
     harness.work()
     harness.pass_time(60)

@@ -152,7 +152,7 @@ def test_headers_start_at_the_macro_block_before() -> None:
 def test_a_whole_body_is_the_one_of_its_header() -> None:
     block = history().block_at(EQUIVOCATION)
     other = history().block_at(5)
-    ticket = TicketId(Asker.CATCH_UP, 1)
+    ticket = TicketId(Asker.HISTORY, 1)
 
     def taken(*blocks: Block) -> object:
         return sound_body(BlocksArrived(ticket, blocks, 1), block.hash, SMALL_POLICY)

@@ -239,7 +239,7 @@ def test_a_late_answer_changes_nothing() -> None:
 
 def test_an_unknown_adoption_changes_nothing() -> None:
     harness = with_sets(ALICE)
-    unknown = PushFinished(TicketId(Asker.CATCH_UP, 10**6), (Pushed(PushOutcome.EXTENDED),))
+    unknown = PushFinished(TicketId(Asker.HISTORY, 10**6), (Pushed(PushOutcome.EXTENDED),))
     assert harness.machine.adopted(unknown, harness.now) == []
 
 
