@@ -62,11 +62,11 @@ def _facts(status: Row, output: Output) -> Row:
     facts = {name: status.get(name) for name in FACTS}
     if output is not Output.TABLE:
         return facts
+    del facts["eta_s"]
     return {
         **facts,
         "head": short_hash(status.get("head")),
         "rate": _rate(status),
-        "eta_s": None,
         "eta": eta_text(status.get("eta_s")),
     }
 
