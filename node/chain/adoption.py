@@ -7,7 +7,7 @@
     E --- ... --- C --- b --- b       before: head above the macro head C
     E --- ... --- C ................. E' ................. C'     after E' and C'
 
-Only where no state is kept. A quorum of an epoch's validators signs a macro block, and an election
+Only where there is no state. A quorum of an epoch's validators signs a macro block, and an election
 block names the validators of the next epoch: that chain of signatures, from genesis on, is all that
 is needed to know the newest macro block. Parent, seed and punished slots of a macro block hang from
 its hash and are not checked again. What the old macro head's batch holds is deleted: a part of a

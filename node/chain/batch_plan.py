@@ -114,14 +114,21 @@ def _check_justifications(
 ) -> InvalidBlock | None:
     parent: Header = macro_head
     for block in batch.blocks:
-        error = _check_justification(block, parent, rules)
+        error = check_justification(block, parent, rules)
         if error is not None:
             return InvalidBlock(error, block.hash)
         parent = block.header
     return None
 
 
-def _check_justification(block: Block, parent: Header, rules: BatchRules) -> BlockError | None:
+def check_justification(block: Block, parent: Header, rules: BatchRules) -> BlockError | None:
+    """Check who has signed a micro block whose hash is known to be good.
+
+    Args:
+        block: Of the batch, its body not looked at.
+        parent: The block below.
+        rules: Of the batch.
+    """
     # A producer cannot repeat the seed, a skip block must.
     was_skipped = block.header.seed == parent.seed
     if was_skipped != block.is_skip:

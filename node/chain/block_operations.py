@@ -19,7 +19,7 @@ from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple
 
-from node.storage.store import Reader, Table, Writer
+from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import HASH_BYTES, Hash32, Height
 
 _COUNT_KEY: Final = b"operations"
@@ -91,6 +91,17 @@ def remove_up_to(writer: Writer, height: Height) -> int:
         writer.delete(Table.OPERATIONS, key)
     _note_length(writer, length(writer) - len(keys))
     return len(keys)
+
+
+def holds_accepted(reader: Reader) -> bool:
+    """Tell whether a final block is still to be executed."""
+    return any(_read(row).kind is OperationKind.ACCEPT for _, row in reader.scan(Table.OPERATIONS))
+
+
+def clear(writer: Writer) -> None:
+    """Take everything out."""
+    delete_range(writer, Table.OPERATIONS)
+    _note_length(writer, 0)
 
 
 def _note_length(writer: Writer, count: int) -> None:

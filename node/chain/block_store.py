@@ -93,6 +93,27 @@ def delete_block(writer: Writer, number: Height, block: Hash32) -> None:
     writer.delete(Table.BODIES, block)
 
 
+def delete_branch(writer: Writer, block: Block, end: Height) -> tuple[Hash32, ...]:
+    """Remove a block that is not on the main chain and all that are stored above it.
+
+    Args:
+        writer: The transaction.
+        block: The lowest.
+        end: Height above all blocks that may stand above it.
+
+    Returns:
+        What was removed, ascending by height.
+    """
+    doomed = {block.hash: block.number}
+    for number, block_hash in hashes_between(writer, block.number + 1, end):
+        found = load_block(writer, block_hash)
+        if found is not None and found.parent_hash in doomed:
+            doomed[block_hash] = number
+    for block_hash, number in doomed.items():
+        delete_block(writer, number, block_hash)
+    return tuple(doomed)
+
+
 def delete_body(writer: Writer, block: Hash32) -> None:
     """Remove the body of a block that stays."""
     writer.delete(Table.BODIES, block)

@@ -6,7 +6,6 @@ is one immutable value that is replaced after the commit, lookups use a snapshot
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import Final, Self, TypeAlias
 
 from node.accounts.state_history import begin
@@ -20,8 +19,10 @@ from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
 from node.chain.adoption import MacroAdopter
 from node.chain.batch_adoption import BatchAdopter
+from node.chain.block_operations import clear
 from node.chain.block_store import load_block, save_block, set_main
 from node.chain.branches import site_above
+from node.chain.engine_hooks import hooks_of
 from node.chain.execution import execute
 from node.chain.fetched import FetchedBatch
 from node.chain.genesis import Genesis
@@ -29,11 +30,12 @@ from node.chain.head import ChainHead, load_head
 from node.chain.proposals import macro_content, micro_content, skip_content
 from node.chain.punished import Absences
 from node.chain.push import BlockPusher
-from node.chain.reading import ChainReader
 from node.chain.reset import clear_above_genesis
 from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.retention import Retention
 from node.chain.settings import ChainSettings
+from node.chain.state_mode import begin_syncing
+from node.chain.state_sync import HEAD_KEY, StateSyncChain
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.errors import DataFolderError, StorageError
@@ -45,11 +47,10 @@ BeforeCommit: TypeAlias = Callable[[int, PushResult], None]
 
 _GENESIS_KEY: Final = b"genesis"
 _KEEPS_KEY: Final = b"keeps"
-_HEAD_KEY: Final = b"head"
 _UNSIGNED: Final = ProducerSignature(bytes(ED25519_SIGNATURE_BYTES))
 
 
-class Chain(ChainReader):
+class Chain(StateSyncChain):
     """A chain that can be read, pushed to and proposed for."""
 
     def __init__(
@@ -62,7 +63,6 @@ class Chain(ChainReader):
     ) -> None:
         super().__init__(store, genesis.hash, settings, head)
         self._clock = clock
-        self._pushing = Lock()
 
     @classmethod
     def open(
@@ -74,8 +74,19 @@ class Chain(ChainReader):
         keeps_state: bool,
         clock: WallClock,
         key_cache: KeyCache,
+        starts_without_state: bool = False,
     ) -> Self:
         """Start from what is stored, or from the genesis block in an empty store.
+
+        Args:
+            store: Of this chain alone.
+            genesis: Of the network.
+            retention: Which final blocks stay stored.
+            keeps_state: Whether blocks are executed.
+            clock: Ours.
+            key_cache: Decoded voting keys.
+            starts_without_state: Where the store is empty and the state is kept, begin without one:
+                it will be fetched.
 
         Raises:
             DataFolderError: The store is of another network, keeps something else, or lacks blocks
@@ -93,7 +104,7 @@ class Chain(ChainReader):
             is_empty = reader.get(Table.META, _GENESIS_KEY) is None
         if is_empty:
             with store.write() as writer:
-                _create(writer, genesis, settings)
+                _create(writer, genesis, settings, without_state=starts_without_state)
         with store.read() as reader:
             head = _load(reader, genesis, settings)
         return cls(store, genesis, settings, clock, head)
@@ -119,7 +130,12 @@ class Chain(ChainReader):
         with self._pushing:
             with self._store.write(durable=is_durable) as writer:
                 pusher = BlockPusher(
-                    self._settings, writer, self._head, self._recent, self._clock.now_ms()
+                    self._settings,
+                    writer,
+                    self._head,
+                    self._recent,
+                    self._clock.now_ms(),
+                    hooks_of(writer),
                 )
                 for index, block in enumerate(blocks):
                     results.append(pusher.push(block))
@@ -137,8 +153,8 @@ class Chain(ChainReader):
     ) -> tuple[PushResult, ...]:
         """Adopt macro blocks without what lies between them; stop after the first that is wrong.
 
-        Only where no state is kept. One durable commit for all of them, under the same conditions
-        as `push`.
+        Only where there is no state. One durable commit for all of them, under the same conditions
+        as `push`. A state sync that was under way begins anew: what lies between is not known.
 
         Args:
             blocks: Ascending: election blocks of consecutive epochs after our election head, then
@@ -149,7 +165,7 @@ class Chain(ChainReader):
         Raises:
             StorageError: The disk refused. Nothing has happened.
         """
-        assert not self.keeps_state
+        assert not (self.keeps_state and self.has_state)
         with self._pushing:
             with self._store.write() as writer:
                 adopter = MacroAdopter(self._settings, writer, self._head, self._clock.now_ms())
@@ -157,6 +173,9 @@ class Chain(ChainReader):
                     adopter.adopt(block, is_trusted=is_trusted and index == 0)
                     for index, block in enumerate(blocks)
                 )
+                if self.keeps_state and adopter.head is not self._head:
+                    begin_syncing(writer)
+                    clear(writer)
                 self._note_head(writer, adopter.head)
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
             self._head = adopter.head
@@ -175,6 +194,7 @@ class Chain(ChainReader):
             StorageError: The disk refused. Nothing has happened.
         """
         assert self.keeps_state
+        assert self.has_state
         with self._pushing:
             with self._store.write() as writer:
                 adopter = BatchAdopter(self._settings, writer, self._head, self._clock.now_ms())
@@ -199,7 +219,7 @@ class Chain(ChainReader):
                 genesis = load_block(writer, self._genesis)
                 assert genesis is not None
                 deleted = clear_above_genesis(writer, genesis)
-                writer.put(Table.META, _HEAD_KEY, genesis.hash)
+                writer.put(Table.META, HEAD_KEY, genesis.hash)
                 head = load_head(writer, genesis.hash, self.policy)
             self._recent.replace(added=(genesis,), deleted=deleted)
             self._head = head
@@ -285,10 +305,11 @@ class Chain(ChainReader):
             StorageError: A push has failed after its commit: which head the disk has is not known.
         """
         assert self.keeps_state
+        assert self.has_state
         head = self._head
         while True:
             with self._store.read() as reader:
-                if reader.get(Table.META, _HEAD_KEY) == head.header.hash:
+                if reader.get(Table.META, HEAD_KEY) == head.header.hash:
                     yield reader, head
                     return
             # A push in another thread has committed. It replaces the head when the disk has it all.
@@ -299,7 +320,7 @@ class Chain(ChainReader):
 
     def _note_head(self, writer: Writer, head: ChainHead) -> None:
         if head is not self._head:
-            writer.put(Table.META, _HEAD_KEY, head.header.hash)
+            writer.put(Table.META, HEAD_KEY, head.header.hash)
 
     def _absences(self, head: ChainHead, rules: BatchRules) -> Absences:
         blocks = (self._find(block_hash) for block_hash in head.branch[1:])
@@ -316,9 +337,13 @@ def _until_failure(results: Iterable[PushResult]) -> tuple[PushResult, ...]:
     return tuple(taken)
 
 
-def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:
+def _create(
+    writer: Writer, genesis: Genesis, settings: ChainSettings, *, without_state: bool
+) -> None:
     block = genesis.block()
-    if settings.keeps_state:
+    if settings.keeps_state and without_state:
+        begin_syncing(writer)
+    elif settings.keeps_state:
         root = update(writer, genesis.account_changes())
         assert root == block.header.state_root
         begin(writer, block.number)
@@ -326,7 +351,7 @@ def _create(writer: Writer, genesis: Genesis, settings: ChainSettings) -> None:
     set_main(writer, block)
     writer.put(Table.META, _GENESIS_KEY, block.hash)
     writer.put(Table.META, _KEEPS_KEY, _keeps(settings))
-    writer.put(Table.META, _HEAD_KEY, block.hash)
+    writer.put(Table.META, HEAD_KEY, block.hash)
 
 
 def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHead:
@@ -340,7 +365,7 @@ def _load(reader: Reader, genesis: Genesis, settings: ChainSettings) -> ChainHea
         raise DataFolderError(
             "the store was made by a profile that keeps other things, or by an older version"
         )
-    head_hash = reader.get(Table.META, _HEAD_KEY)
+    head_hash = reader.get(Table.META, HEAD_KEY)
     if head_hash is None:
         raise DataFolderError("the store does not say which block is its head")
     return load_head(reader, Hash32(head_hash), settings.policy)

@@ -21,6 +21,7 @@ from node.blocks.verify import BatchRules, history_root_after
 from node.chain import history_tree
 from node.chain.block_store import height_key
 from node.chain.history_tree import HistoryUpdate
+from node.chain.punished import Absences
 from node.chain.results import BlockError
 from node.policy import Policy
 from node.storage.store import Reader, Table, Writer
@@ -86,6 +87,29 @@ def execute(
     if isinstance(body, MicroBody):
         return _execute_micro(reader, body, parent, rules)
     return _execute_macro(reader, body, parent, rules, unrewarded or SignerSet(0))
+
+
+def apply_block(
+    writer: Writer, block: Block, parent: Header, rules: BatchRules, absences: Absences
+) -> BlockError | None:
+    """Execute a block over the state that is stored, or write nothing and say why not.
+
+    Args:
+        writer: The state after the parent.
+        block: With its body.
+        parent: The block below.
+        rules: Of the batch.
+        absences: Of the batch, on this branch; counts only for a macro block.
+    """
+    assert block.body is not None
+    unrewarded = absences.unrewarded(rules) if block.is_macro else None
+    executed = execute(writer, block.body, parent, rules, unrewarded=unrewarded)
+    if isinstance(executed, BlockError):
+        return executed
+    error = executed.mismatch(block.header)
+    if error is None:
+        executed.write(writer, block)
+    return error
 
 
 def without_effect(parent: Header, policy: Policy) -> Executed:

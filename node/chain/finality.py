@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from node.accounts import state_history
 from node.blocks.header import MacroHeader
 from node.chain.block_store import delete_block, hashes_between, height_key
+from node.chain.engine_hooks import EXECUTE_NOW, EngineHooks
 from node.chain.execution import forget_transactions
 from node.chain.head import ChainHead
 from node.chain.history_index import index_batch_history
@@ -40,8 +41,11 @@ def finalize(
     before: ChainHead,
     accepted: tuple[Hash32, ...],
     settings: ChainSettings,
+    hooks: EngineHooks = EXECUTE_NOW,
 ) -> Finality:
     """Make a batch final in the store.
+
+    What execution has left of it is made final now too, unless that is deferred.
 
     Args:
         writer: The transaction in which the macro block became the head.
@@ -49,6 +53,7 @@ def finalize(
         before: The head before it: its macro head is where the batch begins.
         accepted: The batch's blocks on the main chain, ascending, the macro block last.
         settings: What stays stored.
+        hooks: Hear of each block that is accepted or rejected.
     """
     first = before.macro.number + 1
     stored = tuple(hashes_between(writer, first, macro.number + 1))
@@ -56,14 +61,10 @@ def finalize(
     rejected = tuple((number, block) for number, block in stored if block not in kept)
     for number, block in rejected:
         delete_block(writer, number, block)
-    if settings.keeps_state:
-        epoch = settings.policy.epoch_at(macro.number)
-        save_history_length(writer, macro.number, load_leaf_count(writer, epoch))
-        if settings.keeps_history:
-            index_batch_history(writer, settings.policy, macro.number)
-        _prune_undo(writer, macro.number)
-        _prune_states(writer, macro.number, settings.policy)
-        _prune_transactions(writer, first, macro.number, settings.policy)
+        hooks.on_reject(writer, number, block)
+    deferred = [hooks.on_accept(writer, *each) for each in enumerate(accepted, first)]
+    if settings.keeps_state and not all(deferred):
+        finalize_state(writer, macro.number, settings)
     pruned = prune(writer, macro.number, settings)
     closed = tuple(block for _, block in rejected)
     finalized = Finalized(macro.hash, macro.number, accepted, closed)
@@ -71,6 +72,24 @@ def finalize(
     if macro.validators is not None:
         events += (EpochFinalized(macro.hash, macro.number),)
     return Finality(events, closed + pruned)
+
+
+def finalize_state(writer: Writer, macro: Height, settings: ChainSettings) -> None:
+    """Make final what the execution of a batch has left in the store.
+
+    Args:
+        writer: The transaction; the macro block has been executed.
+        macro: Height of the macro block that ends the batch.
+        settings: What stays stored.
+    """
+    policy = settings.policy
+    epoch = policy.epoch_at(macro)
+    save_history_length(writer, macro, load_leaf_count(writer, epoch))
+    if settings.keeps_history:
+        index_batch_history(writer, policy, macro)
+    _prune_undo(writer, macro)
+    _prune_states(writer, macro, policy)
+    _prune_transactions(writer, policy.macro_before(macro) + 1, macro, policy)
 
 
 def _prune_undo(writer: Writer, height: Height) -> None:

@@ -5,6 +5,7 @@
 
 As a rule one batch leaves for each that enters. After a jump over many the work of one commit is
 bounded, and later commits do the rest: how far it has come is stored, so a restart goes on there.
+Blocks that wait for the state to be executed stay, and so does the window below them.
 
     META    "pruned below"  -> height, 4 bytes: only election blocks are left below it
 """
@@ -23,6 +24,7 @@ from node.chain.block_store import (
 from node.chain.history_lengths import delete_history_length
 from node.chain.history_tree import node_key
 from node.chain.settings import ChainSettings
+from node.chain.state_mode import first_needed
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Hash32, Height
 
@@ -49,7 +51,7 @@ def prune(writer: Writer, macro_head: Height, settings: ChainSettings) -> tuple[
         The blocks that are no longer stored.
     """
     policy = settings.policy
-    line = settings.retention.line_below(macro_head, policy)
+    line = settings.retention.line_below(_line_base(writer, macro_head, settings), policy)
     start = pruned_below(writer)
     if start >= line:
         return ()
@@ -71,6 +73,14 @@ def prune(writer: Writer, macro_head: Height, settings: ChainSettings) -> tuple[
     return tuple(deleted)
 
 
+def _line_base(reader: Reader, macro_head: Height, settings: ChainSettings) -> Height:
+    """Return the macro block from which the line is counted down."""
+    needed = first_needed(reader) if settings.keeps_state else None
+    if needed is None:
+        return macro_head
+    return min(macro_head, settings.policy.macro_at_or_before(needed))
+
+
 def pruned_below(reader: Reader) -> Height:
     """Return the height below which only election blocks are stored."""
     stored = reader.get(Table.META, _PRUNED_KEY)
@@ -80,6 +90,12 @@ def pruned_below(reader: Reader) -> Height:
 def is_pruned(reader: Reader, height: Height) -> bool:
     """Tell whether the chain has come by a height, and keeps no block of it."""
     return height < pruned_below(reader) and main_hash_at(reader, height) is None
+
+
+def keep_from(writer: Writer, line: Height) -> None:
+    """Have blocks kept from a line on that lies below what has been pruned: they come back."""
+    if pruned_below(writer) > line:
+        writer.put(Table.META, _PRUNED_KEY, height_key(line))
 
 
 def forget_pruning(writer: Writer) -> None:

@@ -23,15 +23,16 @@ from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
 from node.blocks.verify import Lineage, verify_alone, verify_successor
 from node.chain.block_store import (
-    delete_block,
+    delete_branch,
     hashes_between,
     load_block,
     save_block,
     set_main,
     unset_main,
 )
+from node.chain.engine_hooks import EngineHooks
 from node.chain.equivocation import equivocation_between
-from node.chain.execution import execute, revert_block
+from node.chain.execution import apply_block, revert_block
 from node.chain.finality import finalize
 from node.chain.fork_choice import Order, compare_branches
 from node.chain.head import ChainHead
@@ -81,11 +82,15 @@ class BlockPusher:
         head: ChainHead,
         recent: RecentBlocks,
         now_ms: int,
+        hooks: EngineHooks,
     ) -> None:
         self._settings = settings
         self._writer = writer
         self._recent = recent
         self._now_ms = now_ms
+        self._hooks = hooks
+        self._executes = False
+        """Whether the block that is being pushed changes the state now."""
         self._rules = settings.rules_above(head)
         self.head = head
         """The head as this transaction has it."""
@@ -103,6 +108,8 @@ class BlockPusher:
         candidate = self._verify(block, parent)
         if isinstance(candidate, BlockError):
             return InvalidBlock(candidate, block.hash)
+        is_deferred = self._hooks.on_verify(self._writer, block)
+        self._executes = self._settings.keeps_state and not is_deferred
         if block.parent_hash == self.head.header.hash:
             return self._extend(candidate)
         return self._push_fork(candidate)
@@ -162,7 +169,7 @@ class BlockPusher:
     ) -> PushResult:
         overlay = Overlay(self._writer)
         for block in reversed(ours):
-            if self._settings.keeps_state:
+            if self._executes:
                 revert_block(overlay, block, self._settings.policy)
             unset_main(overlay, block.number)
         parent = self._loaded(theirs[0].parent_hash)
@@ -191,18 +198,10 @@ class BlockPusher:
         self, writer: Writer, block: Block, parent: Block, absences: Absences
     ) -> BlockError | None:
         """Put a block on top of what the writer holds, or write nothing and say why not."""
-        if self._settings.keeps_state:
-            assert block.body is not None
-            unrewarded = absences.unrewarded(self._rules) if block.is_macro else None
-            executed = execute(
-                writer, block.body, parent.header, self._rules, unrewarded=unrewarded
-            )
-            if isinstance(executed, BlockError):
-                return executed
-            error = executed.mismatch(block.header)
+        if self._executes:
+            error = apply_block(writer, block, parent.header, self._rules, absences)
             if error is not None:
                 return error
-            executed.write(writer, block)
         set_main(writer, block)
         return None
 
@@ -216,7 +215,12 @@ class BlockPusher:
         events: tuple[ChainEvent, ...] = (event, *self._equivocations(candidate))
         if block.is_macro:
             final = finalize(
-                self._writer, self.head.macro, before, (*below[1:], block.hash), self._settings
+                self._writer,
+                self.head.macro,
+                before,
+                (*below[1:], block.hash),
+                self._settings,
+                self._hooks,
             )
             self._note_deleted(final.deleted)
             self._rules = self._settings.rules_above(self.head)
@@ -243,13 +247,8 @@ class BlockPusher:
 
     def _delete_branch(self, block: Block) -> None:
         """Delete a block of a fork and everything that is stored above it."""
-        doomed = {block.hash}
-        stored = tuple(hashes_between(self._writer, block.number, self._batch_end))
-        for number, block_hash in stored:
-            if self._loaded(block_hash).parent_hash in doomed:
-                doomed.add(block_hash)
-            if block_hash in doomed:
-                self._forget(number, block_hash)
+        deleted = delete_branch(self._writer, block, self._batch_end)
+        self._note_deleted(deleted)
 
     def _equivocations(self, candidate: _Candidate) -> Iterator[EquivocationFound]:
         """Yield the proof against the first other block of this height and producer, if any."""
@@ -288,7 +287,7 @@ class BlockPusher:
         return [self._loaded(block_hash) for block_hash in hashes]
 
     def _with_body(self, block: Block) -> Block:
-        if not self._settings.keeps_state:
+        if not self._executes:
             return block
         whole = load_block(self._writer, block.hash, with_body=True)
         assert whole is not None, "bodies stay stored until they are final"
@@ -309,11 +308,6 @@ class BlockPusher:
         save_block(self._writer, block)
         self.added[block.hash] = block.without_body()
         self.deleted.discard(block.hash)
-
-    def _forget(self, number: Height, block: Hash32) -> None:
-        delete_block(self._writer, number, block)
-        self.added.pop(block, None)
-        self.deleted.add(block)
 
     def _note_deleted(self, blocks: tuple[Hash32, ...]) -> None:
         self.deleted.update(blocks)

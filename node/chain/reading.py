@@ -24,6 +24,7 @@ from node.chain.pruning import is_pruned
 from node.chain.recent import RecentBlocks
 from node.chain.settings import ChainSettings
 from node.chain.snapshot import StoredChain
+from node.chain.state_mode import is_syncing
 from node.policy import Policy
 from node.storage.store import Store, Table
 from protocols.types import Address, Hash32, Height
@@ -40,6 +41,8 @@ class ChainReader:
         self._settings = settings
         self._head = head
         self._recent = RecentBlocks()
+        with store.read() as reader:
+            self._has_state = settings.keeps_state and not is_syncing(reader)
         self._warm_up()
 
     @property
@@ -66,6 +69,11 @@ class ChainReader:
     def keeps_state(self) -> bool:
         """Whether blocks are executed and account state is kept."""
         return self._settings.keeps_state
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the state of the head is stored: not yet while it is being fetched."""
+        return self._has_state
 
     @property
     def keeps_history(self) -> bool:
@@ -145,8 +153,8 @@ class ChainReader:
             yield StoredChain(reader)
 
     def account(self, address: Address) -> Account:
-        """Return an account as of the head. Only where state is kept."""
-        assert self.keeps_state
+        """Return an account as of the head. Only where there is a state."""
+        assert self.has_state
         with self._store.read() as reader:
             stored = reader.get(Table.ACCOUNTS, address)
         return Account(0) if stored is None else Account.decode(stored)
@@ -154,9 +162,9 @@ class ChainReader:
     def contains_transaction(self, transaction: Hash32) -> bool:
         """Tell whether the main chain holds a transaction, inside its validity window.
 
-        Only where state is kept.
+        Only where there is a state.
         """
-        assert self.keeps_state
+        assert self.has_state
         with self._store.read() as reader:
             return has_transaction(reader, transaction)
 

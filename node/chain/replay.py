@@ -1,0 +1,112 @@
+"""Executing blocks that were stored without being executed, one after the other.
+
+    state head        macro head          head
+        s --- b --- M --- b --- M'  --- b --- b
+              ^ accepted: the queue has them  ^ the branch: executed when the sync is sealed
+
+Nothing here asks the engine's hooks: what is replayed is never deferred again.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from node.chain.block_operations import OperationKind, QueuedOperation, remove, snapshot
+from node.chain.block_store import load_block
+from node.chain.execution import apply_block
+from node.chain.finality import finalize_state
+from node.chain.head import ChainHead, load_head
+from node.chain.pruning import prune
+from node.chain.punished import Absences
+from node.chain.results import BlockError
+from node.chain.settings import ChainSettings
+from node.chain.state_mode import note_state_head, state_head
+from node.storage.store import Writer
+from protocols.types import Hash32
+
+MAX_REPLAYED: Final = 64
+"""Operations of one transaction: pushes wait as long as a batch takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How far one step has come."""
+
+    count: int
+    """Operations that have left the queue; 0 if it was empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayFailed:
+    """A final block cannot be executed: state, rules or stored blocks are not what they must be."""
+
+    index: int
+    """Of the operation in this step, counted from 0. Those before it are done."""
+    count: int
+    """Operations of the step."""
+    kind: OperationKind
+    block: Hash32
+    error: BlockError
+
+    def __str__(self) -> str:
+        """Return one line for the log."""
+        place = f"operation {self.index + 1} of {self.count}"
+        return f"{place}, {self.kind.name.lower()} {self.block.hex()[:16]}: {self.error}"
+
+
+class Replayer:
+    """Executes blocks above the state head within one transaction."""
+
+    def __init__(self, settings: ChainSettings, writer: Writer) -> None:
+        self._settings = settings
+        self._writer = writer
+        found = state_head(writer)
+        assert found is not None, "a target's state comes first"
+        self.head: ChainHead = load_head(writer, found, settings.policy)
+        """The chain up to the newest block that has been executed."""
+        self.deleted: list[Hash32] = []
+        """Blocks that are no longer stored."""
+        self._rules = settings.rules_above(self.head)
+
+    def execute_accepted(self, limit: int) -> Replayed | ReplayFailed:
+        """Execute the first final blocks of the queue, and take out what has been done."""
+        queued = snapshot(self._writer, limit)
+        for index, each in enumerate(queued):
+            error = self._carry_out(each)
+            if error is not None:
+                remove(self._writer, queued[:index])
+                kind, _, block = each.operation
+                return ReplayFailed(index, len(queued), kind, block, error)
+        remove(self._writer, queued)
+        return Replayed(len(queued))
+
+    def execute(self, block_hash: Hash32) -> BlockError | None:
+        """Execute the child of the state head, or change nothing and say why not."""
+        block = load_block(self._writer, block_hash, with_body=True)
+        if block is None:
+            return BlockError.MISSING_BODY
+        if block.parent_hash != self.head.header.hash:
+            return BlockError.WRONG_PARENT
+        absences = self._absences() if block.is_macro else Absences()
+        error = apply_block(self._writer, block, self.head.header, self._rules, absences)
+        if error is not None:
+            return error
+        self.head = self.head.with_branch(self.head.branch, block)
+        note_state_head(self._writer, block_hash)
+        if block.is_macro:
+            self._rules = self._settings.rules_above(self.head)
+            finalize_state(self._writer, block.number, self._settings)
+            self.deleted += prune(self._writer, block.number, self._settings)
+        return None
+
+    def _carry_out(self, queued: QueuedOperation) -> BlockError | None:
+        kind, height, block = queued.operation
+        # Blocks that are only verified are executed when they are final, or when the sync is
+        # sealed. Rejected ones were deleted by the push that closed their branch.
+        if kind is not OperationKind.ACCEPT or height <= self.head.header.number:
+            return None
+        return self.execute(block)
+
+    def _absences(self) -> Absences:
+        """Collect who was skipped in the batch of the state head."""
+        blocks = (load_block(self._writer, each) for each in self.head.branch[1:])
+        return Absences.of((each for each in blocks if each and each.is_skip), self._rules)

@@ -1,0 +1,96 @@
+"""Making a state that was fetched the state of the chain: what can be asked, and what is written.
+
+All in one transaction, which nothing else can come between. In which order it is asked, and what
+each error is called, is the finalizer's matter.
+"""
+
+from node.accounts import state_history, trie
+from node.blocks.body import MicroBody
+from node.blocks.header import Header
+from node.chain.block_operations import remove_up_to
+from node.chain.block_store import load_block, main_hash_at
+from node.chain.execution import index_transactions
+from node.chain.head import ChainHead
+from node.chain.history_lengths import save_history_length
+from node.chain.history_tree import Peaks, node_key, peak_positions
+from node.chain.settings import ChainSettings
+from node.chain.state_mode import (
+    forget_progress,
+    is_syncing,
+    note_state_head,
+    state_head,
+    sync_target,
+)
+from node.chain.window import window_blocks, window_line
+from node.storage.store import Table, Writer, delete_range
+from protocols.types import Hash32, Height
+
+
+class StateCompletion:
+    """One attempt to complete a state, within one transaction."""
+
+    def __init__(self, settings: ChainSettings, writer: Writer, head: ChainHead) -> None:
+        self._policy = settings.policy
+        self._head = head
+        self._writer = writer
+
+    @property
+    def target(self) -> Hash32 | None:
+        """What the chain's state sync is on its way to, or None."""
+        return sync_target(self._writer) if is_syncing(self._writer) else None
+
+    @property
+    def state_head(self) -> Hash32 | None:
+        """The block whose state has been completed before, or None."""
+        return state_head(self._writer)
+
+    def header(self, block: Hash32) -> Header | None:
+        """Return a stored header."""
+        found = load_block(self._writer, block)
+        return None if found is None else found.header
+
+    def is_final(self, block: Header) -> bool:
+        """Tell whether a block is on the main chain, and can never leave it."""
+        is_below = block.number <= self._head.macro.number
+        return is_below and main_hash_at(self._writer, block.number) == block.hash
+
+    def state_root(self) -> Hash32:
+        """Return the root of the stored accounts, from their branches."""
+        return trie.root(self._writer)
+
+    def first_missing(self, block: Header) -> Height | None:
+        """Return the highest height of a block's window that lacks its whole block, or None."""
+        line = window_line(block.number, self._policy)
+        for height, found in window_blocks(self._writer, block.number, line):
+            if found is None:
+                return height
+        return None
+
+    def write(self, block: Header, peaks: Peaks) -> None:
+        """Make the stored accounts the state after a block; everything has been checked."""
+        epoch = self._policy.epoch_at(block.number)
+        delete_range(self._writer, Table.HISTORY)
+        positions = peak_positions(peaks.leaf_count)
+        for position, peak in zip(positions, peaks.hashes, strict=True):
+            self._writer.put(Table.HISTORY, node_key(epoch, position), peak)
+        self._index_window(block, peaks.leaf_count)
+        state_history.begin(self._writer, block.number)
+        note_state_head(self._writer, block.hash)
+        forget_progress(self._writer)
+        remove_up_to(self._writer, block.number)
+
+    def _index_window(self, target: Header, leaf_count: int) -> None:
+        """Index what later blocks must not repeat, and note how long the history was before."""
+        policy = self._policy
+        line = window_line(target.number, policy)
+        is_same_epoch = True
+        for height, block in window_blocks(self._writer, target.number, line):
+            assert block is not None, "the window is complete"
+            if policy.is_election(height) and height != target.number:
+                is_same_epoch = False
+            if is_same_epoch and policy.is_macro(height) and height > 0:
+                save_history_length(self._writer, height, leaf_count)
+            if height > line and isinstance(block.body, MicroBody) and block.body.transactions:
+                hashes = tuple(each.hash for each in block.body.transactions)
+                index_transactions(self._writer, height, hashes)
+                leaf_count -= len(hashes)

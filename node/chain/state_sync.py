@@ -1,0 +1,218 @@
+"""What a chain does on the way to its state: each method is one transaction, in turn with pushes.
+
+    no state:   headers, bodies and links are checked, blocks are stored, nothing is executed
+    move_target, store_window     while accounts are fetched
+    complete_state                the target's accounts are the state; the target becomes state head
+    execute_accepted              final blocks above the state head, some at a time
+    seal                          the branch above the macro head; from then on pushes execute
+
+A crash between any two of them is nothing: all that counts is in the store.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final, TypeVar
+
+from node.blocks.block import Block
+from node.chain import block_operations
+from node.chain.block_store import (
+    delete_branch,
+    load_block,
+    main_hash_at,
+    unset_main,
+)
+from node.chain.head import ChainHead
+from node.chain.pruning import keep_from, prune
+from node.chain.reading import ChainReader
+from node.chain.replay import MAX_REPLAYED, Replayed, Replayer, ReplayFailed
+from node.chain.results import ChainEvent, InvalidBlock, Rebranched
+from node.chain.settings import ChainSettings
+from node.chain.state_completion import StateCompletion
+from node.chain.state_mode import (
+    begin_syncing,
+    end_syncing,
+    is_syncing,
+    note_target,
+    state_head,
+    sync_target,
+)
+from node.chain.window import check_batch, save_batch, window_blocks, window_line
+from node.storage.store import Store, Table, Writer
+from protocols.types import Hash32, Height
+
+HEAD_KEY: Final = b"head"
+
+ErrorT = TypeVar("ErrorT")
+
+
+@dataclass(frozen=True, slots=True)
+class SealOutcome:
+    """What came of closing the queue."""
+
+    is_sealed: bool
+    """False if final blocks are still to be executed; then nothing has happened."""
+    invalid: InvalidBlock | None = None
+    """A block above the macro head that cannot be executed. It is deleted, with all above it."""
+    events: tuple[ChainEvent, ...] = ()
+
+
+class StateSyncChain(ChainReader):
+    """A chain that can be on the way to its state."""
+
+    def __init__(
+        self, store: Store, genesis: Hash32, settings: ChainSettings, head: ChainHead
+    ) -> None:
+        super().__init__(store, genesis, settings, head)
+        self._pushing = Lock()
+
+    def begin_state_sync(self) -> None:
+        """Be on the way to a state from now on, and start over if it is already.
+
+        For a node that was away for longer than anybody keeps changes of the state. Accounts stay
+        stored; they are what the sync begins with.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        assert self.keeps_state
+        assert not self.keeps_history, "the index of all history cannot have a gap"
+        with self._pushing:
+            with self._store.write() as writer:
+                begin_syncing(writer)
+                block_operations.clear(writer)
+            self._has_state = False
+
+    def move_target(self, height: Height) -> None:
+        """Fetch the state of a final block from now on; what was deferred up to it is done with.
+
+        Args:
+            height: At most the macro head's, at least that of the target before.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing, self._store.write() as writer:
+            assert is_syncing(writer)
+            assert state_head(writer) is None
+            assert height <= self._head.macro.number, "a target is final"
+            target = main_hash_at(writer, height)
+            assert target is not None
+            before = sync_target(writer)
+            if before is None:
+                keep_from(writer, window_line(height, self.policy))
+            else:
+                known = load_block(writer, before)
+                assert known is not None
+                assert known.number <= height, "targets ascend"
+            note_target(writer, target)
+            block_operations.remove_up_to(writer, height)
+
+    def lowest_whole(self, target: Height) -> Block | None:
+        """Return the lowest block that is stored whole, with all between it and a target.
+
+        None if the target itself is not. Without its body; not below the target's window.
+        """
+        lowest: Block | None = None
+        with self._store.read() as reader:
+            for _, block in window_blocks(reader, target, window_line(target, self.policy)):
+                if block is None:
+                    break
+                lowest = block.without_body()
+        return lowest
+
+    def store_batch(self, blocks: Sequence[Block]) -> InvalidBlock | None:
+        """Store the blocks of a batch below a final block, whole and on the main chain.
+
+        Args:
+            blocks: With their bodies, descending: micro blocks of one batch, and the macro block
+                below them. Or only a macro block that is stored without its body.
+
+        Returns:
+            The block that is wrong; then nothing has happened.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing, self._store.write(durable=False) as writer:
+            invalid = check_batch(writer, blocks, self._settings)
+            if invalid is None:
+                save_batch(writer, blocks)
+        return invalid
+
+    def complete_state(self, finalize: Callable[[StateCompletion], ErrorT | None]) -> ErrorT | None:
+        """Run the finalizer in one transaction.
+
+        Args:
+            finalize: Checks first and writes then: after an error it has written nothing.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing, self._store.write() as writer:
+            return finalize(StateCompletion(self._settings, writer, self._head))
+
+    def execute_accepted(self, limit: int = MAX_REPLAYED) -> Replayed | ReplayFailed:
+        """Execute the first final blocks that were deferred, and forget their operations.
+
+        Args:
+            limit: Most operations to take.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing:
+            # Atomic, and a power cut may take it back: then it is done again.
+            with self._store.write(durable=False) as writer:
+                replayer = Replayer(self._settings, writer)
+                outcome = replayer.execute_accepted(limit)
+            self._recent.replace(added=[], deleted=replayer.deleted)
+        return outcome
+
+    def seal(self) -> SealOutcome:
+        """Execute what is above the macro head and have the state from now on.
+
+        No push can come between the look at the queue and its end.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing:
+            with self._store.write() as writer:
+                if block_operations.holds_accepted(writer):
+                    return SealOutcome(is_sealed=False)
+                replayer = Replayer(self._settings, writer)
+                invalid = self._execute_branch(replayer)
+                event = None
+                if invalid is not None:
+                    event = self._drop_branch(writer, replayer, invalid.hash)
+                block_operations.clear(writer)
+                end_syncing(writer)
+                replayer.deleted += prune(writer, self._head.macro.number, self._settings)
+            self._recent.replace(added=[], deleted=replayer.deleted)
+            self._head = replayer.head
+            self._has_state = True
+        events = () if event is None else (event,)
+        return SealOutcome(is_sealed=True, invalid=invalid, events=events)
+
+    def _execute_branch(self, replayer: Replayer) -> InvalidBlock | None:
+        branch = self._head.branch
+        assert replayer.head.header.hash == branch[0], "all final blocks have been executed"
+        for block_hash in branch[1:]:
+            error = replayer.execute(block_hash)
+            if error is not None:
+                return InvalidBlock(error, block_hash)
+        return None
+
+    def _drop_branch(self, writer: Writer, replayer: Replayer, failed: Hash32) -> Rebranched:
+        """Delete a block of the branch and all above it: the head is the one that was executed."""
+        branch = self._head.branch
+        reverted = branch[branch.index(failed) :]
+        block = load_block(writer, failed)
+        assert block is not None
+        for height in range(block.number, self._head.header.number + 1):
+            unset_main(writer, height)
+        end = self.policy.macro_after(self._head.macro.number) + 1
+        replayer.deleted += delete_branch(writer, block, end)
+        writer.put(Table.META, HEAD_KEY, replayer.head.header.hash)
+        return Rebranched(reverted=reverted, adopted=())
