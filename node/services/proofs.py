@@ -113,7 +113,7 @@ class ProofService:
             with trio.fail_after(REQUEST_TIMEOUT_S):
                 payload = await self._network.request(peer, query.protocol, query.payload)
         except (UnavailableError, trio.TooSlowError) as error:
-            log.debug("proof_not_given", peer=peer, reason=str(error))
+            log.debug("proof_not_given", peer=peer, reason=str(error) or "timed out")
             self._peers.fell_silent(peer)
             return Failed(Failure.NO_ANSWER)
         except PeerFaultError as error:
