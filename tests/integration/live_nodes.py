@@ -121,6 +121,15 @@ class Follower:
         hashes = (self.node.chain.hash_at(height) for height in range(1, self.height + 1))
         return tuple(found for found in hashes if found is not None)
 
+    async def links(self, *peers: "Peer") -> None:
+        """Connect to peers, one after another."""
+        for peer in peers:
+            await self.network.connect(peer.network.listen_addresses[0])
+
+    def follows(self, peer: "Peer") -> bool:
+        """Tell whether a peer is live."""
+        return peer.id in self.status.peers[PeerList.LIVE]
+
     def score_of(self, peer: "Peer") -> int:
         """Return the points that a connected peer has lost."""
         return self.network.peers[peer.id].score
@@ -203,19 +212,20 @@ class Peer:
         """Its peer id."""
         return self.network.peer_id
 
+    def requests_of(self, protocol: RequestProtocol) -> list[bytes]:
+        """Return the requests of one kind that it got, ascending by time."""
+        return [payload for asked, payload in self.network.requests if asked is protocol]
+
     @property
     def missing_requests(self) -> list[MissingBlocksRequest]:
         """The requests for missing blocks that it got."""
-        return [
-            MissingBlocksRequest.decode(payload)
-            for protocol, payload in self.network.requests
-            if protocol is RequestProtocol.MISSING_BLOCKS
-        ]
+        payloads = self.requests_of(RequestProtocol.MISSING_BLOCKS)
+        return [MissingBlocksRequest.decode(payload) for payload in payloads]
 
     @property
     def block_requests(self) -> int:
         """How many single blocks it was asked for."""
-        return sum(protocol is RequestProtocol.BLOCK for protocol, _ in self.network.requests)
+        return len(self.requests_of(RequestProtocol.BLOCK))
 
     async def announce(self, *blocks: Block) -> None:
         """Announce blocks as their producer does, whatever this peer says of its head."""
@@ -289,11 +299,14 @@ class LiveNetwork:
     bell: Bell = field(default_factory=Bell)
     count: int = 0
 
-    async def follower(self, profile: Profile, **bounds: float) -> Follower:
-        """Start a node at genesis, linked to nobody.
+    async def follower(
+        self, profile: Profile, *, known: Sequence[Block] = (), **bounds: float
+    ) -> Follower:
+        """Start a node, linked to nobody.
 
         Args:
             profile: Decides whether it follows with bodies.
+            known: Blocks above genesis that it has already.
             bounds: Fields of its QueueConfig that are other than usual.
         """
         traits, genesis = profile.traits, self.builder.genesis
@@ -326,10 +339,17 @@ class LiveNetwork:
                 min_peers=1,
             )
         )
+        node.chain.push(known)
         follower = Follower(node=node, network=networks[0], bell=self.bell)
         self.nursery.start_soon(follower.watch)
         await self.nursery.start(node.run)
         return follower
+
+    async def server(self, builder: ChainBuilder) -> Peer:
+        """Start a peer that serves a chain as it is, linked to nobody."""
+        peer = await self.peer(builder=builder)
+        peer.scripts.clear()
+        return peer
 
     async def peer(
         self, *followers: Follower, head: Height = 0, builder: ChainBuilder | None = None
@@ -361,8 +381,7 @@ class LiveNetwork:
             await follower.network.connect(network.listen_addresses[0])
             await peer.knows(follower)
             if head == follower.height:
-                live = partial(_is_live, follower, peer)
-                await follower.until(live)
+                await follower.until(partial(follower.follows, peer))
         return peer
 
     def _name(self) -> str:
@@ -375,11 +394,23 @@ def hashes(blocks: Sequence[Block]) -> tuple[Hash32, ...]:
     return tuple(block.hash for block in blocks)
 
 
+async def never(_peer: PeerId, _payload: bytes) -> bytes:
+    """Answer no request."""
+    await trio.sleep_forever()
+    raise AssertionError("sleeps for ever")
+
+
+def gated(honest: Handler, gate: trio.Event) -> Handler:
+    """Answer honestly, but not before the gate is open."""
+
+    async def answer(peer: PeerId, payload: bytes) -> bytes:
+        await gate.wait()
+        return await honest(peer, payload)
+
+    return answer
+
+
 async def _drain(network: PeerNetwork, inbox: trio.MemoryReceiveChannel[GossipMessage]) -> None:
     """Take no notice of what others announce."""
     async for message in inbox:
         network.resolve(message.id, Verdict.IGNORE)
-
-
-def _is_live(follower: Follower, peer: Peer) -> bool:
-    return peer.id in follower.status.peers[PeerList.LIVE]

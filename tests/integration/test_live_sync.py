@@ -17,7 +17,7 @@ from node.net.libp2p import router
 from node.net.libp2p.connection import Connection
 from node.net.libp2p.requests import read_payload
 from node.net.libp2p.stream import Stream
-from node.net.network import Handler, Verdict
+from node.net.network import Verdict
 from node.profiles import Profile
 from node.sync.live.events import (
     AcceptedAnnouncedBlock,
@@ -32,7 +32,7 @@ from protocols.ids import RequestProtocol, Topic, protocol_id
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.types import PeerId
 from tests.build.sync import branch, short_batches
-from tests.integration.live_nodes import LONG_WAIT_S, LiveNetwork, Peer, hashes
+from tests.integration.live_nodes import LONG_WAIT_S, LiveNetwork, Peer, gated, hashes, never
 from tests.integration.nodes import BOUND_S, RealNode, meshed
 
 pytestmark = pytest.mark.network
@@ -396,22 +396,6 @@ async def test_b25_a_peer_dies_while_it_is_caught_up_with(
     await follower.until_height(26)
     assert follower.accepted == hashes(live.builder.blocks[:26])
     nursery.cancel_scope.cancel()
-
-
-async def never(_peer: PeerId, _payload: bytes) -> bytes:
-    """Answer no request."""
-    await trio.sleep_forever()
-    raise AssertionError("sleeps for ever")
-
-
-def gated(honest: Handler, gate: trio.Event) -> Handler:
-    """Answer honestly, but not before the gate is open."""
-
-    async def answer(peer: PeerId, payload: bytes) -> bytes:
-        await gate.wait()
-        return await honest(peer, payload)
-
-    return answer
 
 
 async def answer_with(blocks: Sequence[Block], _peer: PeerId, payload: bytes) -> bytes:

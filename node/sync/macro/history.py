@@ -226,7 +226,7 @@ class HistorySync:
         if self._adoption is None:
             self._plan.rebase()
         for peer, is_reached in self._plan.settled().items():
-            outputs += self._end(peer, EndReason.REACHED) if is_reached else self._unmask(peer)
+            outputs += self._end(peer, EndReason.REACHED) if is_reached else self._blame(peer)
         while (liar := self._plan.update()) is not None:
             outputs += self._blame(liar)
         return outputs
@@ -371,7 +371,7 @@ class HistorySync:
         if blame is Blame.BATCH_SET:
             return self._blame(owner)
         if blame is Blame.CLAIM:
-            return [output for peer in download.peers for output in self._unmask(peer)]
+            return [output for peer in download.peers for output in self._blame(peer)]
         self._adopt_after = now + self._limits.adoption_pause_s
         return self._end(owner, EndReason.FAILED)
 
@@ -386,14 +386,13 @@ class HistorySync:
             outputs += self._end(peer, EndReason.FAILED)
         return outputs
 
-    def _blame(self, peer: PeerId, fault: Fault = Fault.INVALID_BLOCK) -> list[FetcherOutput]:
-        """A source has sent what no honest node does. What else hangs on its word is not used."""
-        self._plan.forget_peer(peer)
-        return [ReportPeer(peer, fault), *self._end(peer, EndReason.BAD)]
+    def _blame(self, peer: PeerId) -> list[FetcherOutput]:
+        """A source has claimed or sent what no honest node does: all of it is final.
 
-    def _unmask(self, peer: PeerId) -> list[FetcherOutput]:
-        """A source has claimed a block that is not and cannot be."""
-        return self._blame(peer, Fault.FALSE_CLAIM)
+        What else hangs on its word is not used.
+        """
+        self._plan.forget_peer(peer)
+        return [ReportPeer(peer, Fault.FALSE_CLAIM), *self._end(peer, EndReason.BAD)]
 
     def _end(self, peer: PeerId, reason: EndReason) -> list[FetcherOutput]:
         if peer not in self._clusters:

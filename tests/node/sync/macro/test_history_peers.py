@@ -257,7 +257,7 @@ def test_who_sends_something_else_is_bad(kind: type, answering: Answering) -> No
     harness = with_sets(ALICE, BOB)
     sent = harness.open(kind, BOB)[0]
     harness.serve(sent, answering)
-    assert harness.reports == [(BOB, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(BOB, Fault.FALSE_CLAIM)]
     assert harness.ended == [SourceEnded(BOB, EndReason.BAD)]
     assert sent.request in harness.asked(kind)
     harness.run()
@@ -268,7 +268,7 @@ def test_a_set_that_cannot_be_is_refused() -> None:
     harness = started(ALICE, BOB)
     sent = harness.open(BatchSetRequest, ALICE)[0]
     harness.answer(BatchSetArrived(sent.id, (), 10))
-    assert harness.reports == [(ALICE, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(ALICE, Fault.FALSE_CLAIM)]
     assert sent.request in harness.asked(BatchSetRequest)
 
 
@@ -278,7 +278,7 @@ def test_too_few_transactions_are_refused() -> None:
     answer = honest(sent, history().chain)
     assert isinstance(answer, HistoryChunkArrived)
     harness.answer(replace(answer, transactions=answer.transactions[:-1]))
-    assert harness.reports == [(BOB, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(BOB, Fault.FALSE_CLAIM)]
 
 
 def test_a_wrong_length_at_the_end_of_a_set_is_its_owners_fault() -> None:
@@ -292,7 +292,7 @@ def test_a_wrong_length_at_the_end_of_a_set_is_its_owners_fault() -> None:
         if isinstance(sent.request, HistoryChunkRequest)
     )
     harness.serve(sent)
-    assert harness.reports == [(ALICE, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(ALICE, Fault.FALSE_CLAIM)]
 
 
 @pytest.mark.parametrize("answering", [forging_quorums, miscounting])
@@ -365,7 +365,7 @@ def test_a_set_that_live_sync_refutes_is_its_owners_fault() -> None:
     harness.serve(harness.open(BatchSetRequest, ALICE)[0], forging_a_macro_block)
     harness.push_elsewhere(history().blocks[:4])
     harness.step()
-    assert harness.reports == [(ALICE, Fault.INVALID_BLOCK)]
+    assert harness.reports == [(ALICE, Fault.FALSE_CLAIM)]
 
 
 def test_an_impossible_claim_is_refused_at_once() -> None:
