@@ -141,7 +141,7 @@ class World:
 
     def step(self) -> bool:
         """Let the next thing happen; return False if there is none."""
-        deadline = self.machine.next_deadline(self.now)
+        deadline = self.machine.next_deadline()
         if deadline is not None and (not self._heap or deadline <= self._heap[0][0]):
             self.now = max(self.now, deadline)
             self.tell(DeadlinePassed())

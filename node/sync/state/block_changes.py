@@ -7,7 +7,7 @@ kept: changes of 8, 9           the answer is rolled forward with them before it
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from node.accounts.diff import DIFF_DOMAIN, decode_changes
 from node.blocks.header import Header
@@ -15,10 +15,6 @@ from node.crypto.hashes import hash32
 from node.sync.state.target import SyncTarget
 from protocols.errors import WireError
 from protocols.types import Address, Height
-
-MAX_KEPT_CHANGES: Final = 100_000
-"""About 20 MB. Answers are on their way for seconds, and a block changes thousands at most; what is
-older than that is asked for again."""
 
 Change: TypeAlias = tuple[Address, bytes | None]
 """An account's new value, None to delete it."""
@@ -62,7 +58,7 @@ def merged(blocks: Iterable[BlockChanges]) -> dict[Address, bytes | None]:
 class RecentChanges:
     """The last blocks' changes, as far back as an answer may need them."""
 
-    def __init__(self, max_changes: int = MAX_KEPT_CHANGES) -> None:
+    def __init__(self, max_changes: int) -> None:
         """Begin with none.
 
         Args:

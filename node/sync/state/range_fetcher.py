@@ -87,16 +87,17 @@ class RangeFetcher:
         self._parts.clear()
         return unwanted
 
-    def ask(self, target: SyncTarget, now: float) -> list[StateEffect]:
+    def ask(self, target: SyncTarget, now: float, *, peers: int) -> list[StateEffect]:
         """Ask for as much of a target's state as may be asked for.
 
         Args:
             target: The stored one.
             now: Monotonic clock, seconds.
+            peers: How many there are to be asked.
         """
         asked: list[StateEffect] = []
         while self.held < self._limits.held_ranges:
-            if not self._ranges.waiting and not self._split():
+            if not self._ranges.waiting and not self._split(peers):
                 break
             question = self._ask_one(target, now)
             if question is None:
@@ -152,11 +153,13 @@ class RangeFetcher:
                 taken.append(ProvenPart(part.span, part.records, later))
         return tuple(taken)
 
-    def _split(self) -> bool:
+    def _split(self, peers: int) -> bool:
         """Make a range to ask for, if one is left that takes more than two answers."""
-        if not self.total:
-            return False
-        return self._ranges.split(2 * self._limits.range_leaves * KEY_SPACE // self.total)
+        if self.total is None:
+            # One for each, so that it is not the silent one who says first how much there is.
+            return self.held < peers and self._ranges.split(1)
+        width = 2 * self._limits.range_leaves * KEY_SPACE
+        return self._ranges.split(width // max(self.total, 1))
 
     def _ask_one(self, target: SyncTarget, now: float) -> AskRange | None:
         for key_range in self._candidates():

@@ -23,6 +23,9 @@ class StateLimits:
     forget states that are much older, and one answer with changes leads over so many."""
     held_lots: int = 2
     """Answers with changes of blocks, checked and not applied: one while another is applied."""
+    kept_changes: int = 100_000
+    """Of accounts, 20 MB: answers are on their way for seconds, and what is older than this leads
+    over is asked for again."""
     repair_nodes: int = 256
     """Branches that are opened to find what differs; what lies below is fetched again. So at most
     4096 ranges differ."""

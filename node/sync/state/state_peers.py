@@ -59,6 +59,11 @@ class StatePeers:
         self._peers: dict[PeerId, _Peer] = {}
         self._questions = 0
 
+    @property
+    def count(self) -> int:
+        """Peers that have not lied too often."""
+        return len(self._trusted())
+
     def add(self, peer: PeerId) -> None:
         """Let a peer be asked."""
         self._peers.setdefault(peer, _Peer())
@@ -176,13 +181,26 @@ class StatePeers:
         if len(lacks) > self._limits.topics_max:
             del lacks[next(iter(lacks))]
 
-    def next_release(self, now: float) -> float | None:
-        """Return when the next peer may be asked for something that it may not be asked now."""
+    def end_pauses(self, now: float) -> None:
+        """Let peers be asked again whose pause is over.
+
+        Args:
+            now: Monotonic clock, seconds.
+        """
+        for entry in self._peers.values():
+            if entry.not_before <= now:
+                entry.not_before = 0.0
+            for topic, lack in entry.lacks.items():
+                if lack.until <= now:
+                    entry.lacks[topic] = lack._replace(until=0.0)
+
+    def next_release(self) -> float | None:
+        """Return when the next pause is over."""
         times = [
             time
             for entry in self._trusted().values()
             for time in (entry.not_before, *(lack.until for lack in entry.lacks.values()))
-            if now < time < inf
+            if 0.0 < time < inf
         ]
         return min(times, default=None)
 

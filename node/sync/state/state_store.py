@@ -10,6 +10,7 @@ Coverage and accounts change together, and so do target and accounts: whenever t
 what is stored fits together. No commit needs to wait for the disk for that.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +22,7 @@ from node.accounts.pages import ROOT, accounts_below
 from node.accounts.records import Records
 from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer
 from node.sync.state import coverage as stored_coverage
-from node.sync.state.block_changes import BlockChanges, merged
+from node.sync.state.block_changes import BlockChanges, Change, merged
 from node.sync.state.coverage import EVERYTHING, Coverage, Span
 from node.sync.state.target import SyncTarget
 from protocols.types import Address, Hash32
@@ -89,9 +90,14 @@ def write_parts(writer: Writer, parts: Sequence[ProvenPart]) -> None:
     before = stored_coverage.load(writer)
     after = Coverage(before)
     accounts = stored.accounts
+    rolled: dict[int, list[Change]] = {}
+    """Changes by the number of blocks that they are of: all end at the target."""
     for part in parts:
+        later = part.later
+        if len(later) not in rolled:
+            rolled[len(later)] = sorted(merged(later).items())
         accounts -= sum(_count(writer, *span) for span in after.within(*part.span))
-        accounts += _write_part(writer, part)
+        accounts += _write_part(writer, part, rolled[len(later)])
         after.add(*part.span)
     stored_coverage.save(writer, before, after)
     _save(writer, StoredSync(stored.target, is_whole=False, accounts=accounts))
@@ -146,12 +152,10 @@ def keep_equal(writer: Writer, target: SyncTarget, differing: Sequence[Span]) ->
     _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
 
 
-def _write_part(writer: Writer, part: ProvenPart) -> int:
-    """Write what a range holds; return how many accounts that are."""
+def _write_part(writer: Writer, part: ProvenPart, later: list[Change]) -> int:
+    """Write what a range holds after later changes; return how many accounts that are."""
     start, end = part.span
-    changes: dict[bytes, bytes | None] = {
-        key: value for key, value in merged(part.later).items() if start <= key <= end
-    }
+    changes = later[bisect_left(later, (start,)) : bisect_left(later, (end + b"\0",))]
     if not changes:
         _delete_others(writer, part.span, part.records.addresses)
         writer.put_many(Table.ACCOUNTS, part.records.items())

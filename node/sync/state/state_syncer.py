@@ -93,7 +93,7 @@ class StateSyncer:
         self._questions = Questions(self._peers, limits)
         self._ranges = RangeFetcher(self._questions, limits)
         self._changes = ChangeFetcher(self._questions, limits)
-        self._recent = RecentChanges()
+        self._recent = RecentChanges(limits.kept_changes)
         self._repairer: Repairer | None = None
         self._repairs = 0
         """After wrong roots, in a row."""
@@ -124,19 +124,16 @@ class StateSyncer:
         """Ranges asked for, being checked or waiting to be written: bounded."""
         return self._ranges.held
 
-    def next_deadline(self, now: float) -> float | None:
-        """Return when `DeadlinePassed` is due, or None.
-
-        Args:
-            now: Monotonic clock, seconds.
-        """
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is due, monotonic clock, or None."""
         times = [self._questions.next_deadline()]
         if self._newest is not None:
-            times.append(self._peers.next_release(now))
+            times.append(self._peers.next_release())
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: StateInput, now: float) -> list[StateEffect]:
         """Apply one event. What comes late changes nothing."""
+        self._peers.end_pauses(now)
         return self._on_event(event, now) + self._step(now)
 
     def _on_event(self, event: StateInput, now: float) -> list[StateEffect]:
@@ -373,7 +370,7 @@ class StateSyncer:
         if changes is not None:
             effects.append(changes)
         if newest.number - stored.number <= self._limits.max_lag_blocks:
-            effects += self._ranges.ask(stored, now)
+            effects += self._ranges.ask(stored, now, peers=self._peers.count)
         return effects
 
     def _replace_what_is_gone(self) -> list[StateEffect]:

@@ -57,7 +57,7 @@ def block(number: int, count: int = 1) -> BlockChanges:
 
 
 def test_changes_above_a_height_are_given() -> None:
-    recent = RecentChanges()
+    recent = RecentChanges(100)
     blocks = [block(number) for number in range(5, 10)]
     recent.add(blocks)
     assert recent.since(4) == tuple(blocks)
@@ -66,7 +66,7 @@ def test_changes_above_a_height_are_given() -> None:
 
 
 def test_what_needs_forgotten_changes_gets_none() -> None:
-    recent = RecentChanges()
+    recent = RecentChanges(100)
     recent.add(block(number) for number in range(5, 10))
     recent.forget_up_to(6)
     assert recent.since(5) is None

@@ -1,5 +1,6 @@
 """Fetching all accounts of a target that moves: what it asks, writes and says."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from node.sync.state.state_events import (
     TargetPassed,
     TargetReached,
 )
+from node.sync.state.state_limits import StateLimits
 from protocols.types import Address, PeerId
 from tests.build.state_source import Server, Source, State, random_state
 from tests.build.state_world import LIMITS, World
@@ -24,10 +26,10 @@ MANY = 700
 NOBODY = Address(b"\x77" * 20)
 
 
-def made(state: State | int, *, seed: int = 1) -> tuple[Source, World]:
-    draw = Random(seed)
+def made(state: State | int, *, limits: StateLimits = LIMITS) -> tuple[Source, World]:
+    draw = Random(1)
     source = Source(random_state(draw, state) if isinstance(state, int) else state, draw)
-    return source, World(source, seed)
+    return source, World(source, 1, limits=limits)
 
 
 def honest(source: Source, name: str = "honest") -> Server:
@@ -89,7 +91,7 @@ def test_nothing_happens_without_a_peer_or_without_a_target() -> None:
     other = World(source, 2)
     other.join(honest(source))
     assert not other.step()
-    assert other.machine.next_deadline(0.0) is None
+    assert other.machine.next_deadline() is None
 
 
 def test_questions_go_to_all_peers_and_several_to_each() -> None:
@@ -214,6 +216,31 @@ def test_it_moves_over_more_blocks_than_an_answer_has() -> None:
         for ask in asked
         if isinstance(ask, AskRange)
     )
+
+
+def test_an_answer_that_cannot_be_rolled_forward_is_asked_for_again() -> None:
+    source, world = made(MANY, limits=replace(LIMITS, kept_changes=5))
+    slow = honest(source)
+    slow.latency_s = 2.0
+    world.start(slow, honest(source, "quick"))
+    for _ in range(30):
+        source.grow_randomly(4)
+        world.choose()
+        steps(world, 4)
+    world.run()
+    assert world.effects == []
+    assert world.refetched() > 0
+
+
+def test_a_silent_peer_does_not_hold_up_the_first_question() -> None:
+    source, world = made(MANY)
+    silent = honest(source, "silent")
+    silent.silence = 1.0
+    world.join(silent)
+    world.join(honest(source))
+    world.choose()
+    until_covered(world, 0.9)
+    assert world.now < LIMITS.timeout_s
 
 
 def test_a_target_below_the_last_one_changes_nothing() -> None:
