@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 
+from cli.answer import PROOF_TIMEOUT_S, with_proof
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import output_option, timeout_option
 from cli.output import Output, Row, print_record, print_rows, short_hash, table
@@ -31,14 +32,18 @@ def block() -> None:
 @click.option("--body", "with_body", is_flag=True, help="With transactions or rewards.")
 @target_options
 @output_option
-@timeout_option(5.0, "Longest wait for the answer.")
+@timeout_option(PROOF_TIMEOUT_S, "Longest wait for the answer.")
 def get(
     which: str, output: Output, timeout_s: float, *, with_body: bool, **parameters: Any
 ) -> None:
-    """Show one block of the chain of a node."""
+    """Show one block of the chain of a node.
+
+    A node that does not keep it, or its body, asks its peers and shows what one of them proves to
+    it. Then it is not told who has signed the block, unless the node has its header.
+    """
     call = _call(which, with_body=with_body)
     with target_of(parameters).connect(timeout_s) as client:
-        print_record(client.call(call.method, call.params)["data"], output)
+        print_record(with_proof(client.call(call.method, call.params)), output)
 
 
 @block.command()
@@ -81,8 +86,10 @@ class _Source:
             self._with_body = True
 
     def blocks(self, first: int, last: int) -> list[Row]:
+        # Only those that the node has itself: peers would be asked for a hundred, one by one.
         calls = [
-            Call("getBlockByNumber", [number, self._with_body]) for number in range(first, last + 1)
+            Call("getBlockByNumber", [number, self._with_body, False])
+            for number in range(first, last + 1)
         ]
         # A block that is missing was replaced while we asked; the next look shows its successor.
         return [

@@ -7,19 +7,21 @@ from typing import Any
 
 import click
 
+from cli.answer import PROOF_TIMEOUT_S, with_proof
 from cli.exit_codes import CommandError, ExitCode
-from cli.options import timeout_option
+from cli.options import output_option, timeout_option
+from cli.output import Output, print_record
 from cli.target import Target, target_of, target_options
 from node.accounts.transaction import MAX_COINS, Transaction
 from node.config import load_settings
 from node.json_file import decode_hex
 from node.keys import NodeKeys
-from protocols.types import ADDRESS_BYTES, Address
+from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address
 
 
 @click.group()
 def tx() -> None:
-    """Send transactions."""
+    """Send and show transactions."""
 
 
 @tx.command()
@@ -62,6 +64,23 @@ def send(
         )
         signed = replace(unsigned, signature=signing.sign(unsigned.hash))
         click.echo(client.call("sendRawTransaction", [signed.encode().hex()])["data"])
+
+
+@tx.command()
+@click.argument("hash_", metavar="HASH")
+@target_options
+@output_option
+@timeout_option(PROOF_TIMEOUT_S, "Longest wait for the answer.")
+def get(hash_: str, output: Output, timeout_s: float, **parameters: Any) -> None:
+    """Show the transaction with HASH, 64 hex digits, once a block has included it.
+
+    A node that does not keep it asks its peers and shows what one of them proves to it. Then the
+    number of its block is not told: it is in the epoch of the block that proves it, not after it.
+    """
+    if decode_hex(hash_, HASH_BYTES) is None:
+        raise CommandError(ExitCode.USAGE, f"{hash_!r} is not a hash of 64 hex digits")
+    with target_of(parameters).connect(timeout_s) as client:
+        print_record(with_proof(client.call("getTransactionByHash", [hash_])), output)
 
 
 def _key_file(target: Target) -> Path:
