@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from node.blocks.slices import slice_transactions
 from node.chain.block_store import main_hash_at
 from node.chain.history_lengths import load_history_length
+from node.chain.history_tree import Peaks, node_key, peak_positions
 from node.policy import Policy
 from node.storage.store import Reader, Table
-from protocols.types import Height
+from protocols.types import Hash32, Height
 
 
 def load_transactions(
@@ -38,6 +39,39 @@ def load_transactions(
         if before >= end:
             return tuple(found)
     return None
+
+
+def load_peaks_at(reader: Reader, policy: Policy, height: Height) -> Peaks | None:
+    """Return the peaks of an epoch's tree after a block, or None if not all of it is stored.
+
+    Args:
+        reader: Holds lengths, main chain, bodies and trees.
+        policy: Of the network.
+        height: Of a block of the main chain.
+    """
+    leaf_count = _length_at(reader, policy, height)
+    if leaf_count is None:
+        return None
+    epoch, peaks = policy.epoch_at(height), []
+    for position in peak_positions(leaf_count):
+        node = reader.get(Table.HISTORY, node_key(epoch, position))
+        if node is None:
+            return None
+        peaks.append(Hash32(node))
+    return Peaks(leaf_count, tuple(peaks))
+
+
+def _length_at(reader: Reader, policy: Policy, height: Height) -> int | None:
+    """Count the transactions of an epoch up to a block of the main chain."""
+    macro = policy.macro_at_or_before(height)
+    is_new_epoch = policy.is_election(macro) and macro != height
+    length = 0 if is_new_epoch else load_history_length(reader, macro)
+    for body in _micro_bodies(reader, policy, macro + 1, height + 1):
+        if length is None or body is None:
+            return None
+        count, _ = slice_transactions(body, 0, 0)
+        length += count
+    return length
 
 
 def _batch_of(reader: Reader, policy: Policy, macro: Height, leaf: int) -> Height:

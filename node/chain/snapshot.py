@@ -13,9 +13,11 @@ from node.chain.block_store import (
 from node.chain.history_index import TransactionPlace, find_transaction, load_transaction
 from node.chain.history_lengths import load_history_length
 from node.chain.history_proof import load_proof
-from node.chain.history_reading import load_transactions
+from node.chain.history_reading import load_peaks_at, load_transactions
+from node.chain.history_tree import Peaks
 from node.chain.provable_states import ProvableStates
 from node.chain.pruning import is_pruned
+from node.chain.state_mode import is_syncing
 from node.policy import Policy
 from node.storage.store import Reader
 from protocols.types import Hash32, Height
@@ -77,6 +79,14 @@ class StoredChain:
         """Return the proof for leaves of an epoch, as `load_proof` does."""
         return load_proof(self.reader, epoch, indices, leaf_count)
 
+    def history_peaks(self, policy: Policy, height: Height) -> Peaks | None:
+        """Return the peaks of a history after a block, as `load_peaks_at` does."""
+        return load_peaks_at(self.reader, policy, height)
+
+    def has_state(self) -> bool:
+        """Tell whether the state is complete, where it is kept."""
+        return not is_syncing(self.reader)
+
     def states(self) -> ProvableStates:
-        """Return the states that can be presented. Only where state is kept."""
+        """Return the states that can be presented. Only where there is a state."""
         return ProvableStates(self.reader, self.head_number())

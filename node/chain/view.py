@@ -13,6 +13,7 @@ from node.blocks.block import Block
 from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
 from node.chain.history_index import TransactionPlace
+from node.chain.history_tree import Peaks
 from node.chain.provable_states import ProvableStates
 from node.policy import Policy
 from protocols.types import Hash32, Height
@@ -82,8 +83,21 @@ class ChainSnapshot(Protocol):
         """
         ...
 
+    def history_peaks(self, policy: Policy, height: Height) -> Peaks | None:
+        """Return the peaks of an epoch's history after a block, or None if not stored.
+
+        Args:
+            policy: Of the network.
+            height: Of a block of the main chain.
+        """
+        ...
+
+    def has_state(self) -> bool:
+        """Tell whether the state is complete, where it is kept: not while it is being fetched."""
+        ...
+
     def states(self) -> ProvableStates:
-        """Return the states that can be presented. Only where state is kept."""
+        """Return the states that can be presented. Only where there is a state."""
         ...
 
 

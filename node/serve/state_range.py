@@ -16,6 +16,8 @@ def serve_state_range(request: StateRangeRequest, chain: ChainView) -> StateRang
     if not chain.keeps_state:
         return Refusal(ResponseStatus.STATE_NOT_STORED)
     with chain.snapshot() as snapshot:
+        if not snapshot.has_state():
+            return Refusal(ResponseStatus.STATE_NOT_STORED)
         states = snapshot.states()
         return StateRangeResponse(
             oldest=states.oldest, newest=states.newest, answer=_answer(request, snapshot)

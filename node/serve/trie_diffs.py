@@ -26,9 +26,9 @@ def serve_trie_diffs(
         max_bytes: Largest encoded response; fewer blocks are sent rather than more bytes. Those
             of one block always fit.
     """
-    if not chain.keeps_state:
-        return Refusal(ResponseStatus.STATE_NOT_STORED)
     with chain.snapshot() as snapshot:
+        if not (chain.keeps_state and snapshot.has_state()):
+            return Refusal(ResponseStatus.STATE_NOT_STORED)
         target = snapshot.header(request.target)
         if target is None:
             return Refusal(ResponseStatus.TARGET_NOT_FOUND)

@@ -13,6 +13,7 @@ from node.blocks.header import Header, MacroHeader
 from node.blocks.validators import Validators
 from node.chain.chain import Chain
 from node.chain.history_index import TransactionPlace
+from node.chain.history_tree import Peaks
 from node.chain.provable_states import ProvableStates
 from node.chain.results import Pushed
 from node.policy import Policy
@@ -220,6 +221,14 @@ class TamperedView:
     ) -> tuple[Hash32, ...] | None:
         with self.chain.snapshot() as snapshot:
             return snapshot.history_proof(epoch, indices, leaf_count)
+
+    def history_peaks(self, policy: Policy, height: Height) -> Peaks | None:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.history_peaks(policy, height)
+
+    def has_state(self) -> bool:
+        with self.chain.snapshot() as snapshot:
+            return snapshot.has_state()
 
     def states(self) -> ProvableStates:
         with self.chain.snapshot() as snapshot:
