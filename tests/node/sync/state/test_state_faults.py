@@ -5,7 +5,25 @@ from random import Random
 import pytest
 
 from node.errors import Fault
-from node.sync.state.state_events import TargetTooOld
+from node.sync.inputs import DeadlinePassed
+from node.sync.state.state_events import (
+    ChangesArrived,
+    ChangesChecked,
+    JobDone,
+    RangeArrived,
+    RangeChecked,
+    ServerLeft,
+    StateFailed,
+    StateInput,
+    StateRefused,
+    StateUnavailable,
+    SubtreesArrived,
+    SubtreesCompared,
+    TargetTooOld,
+)
+from node.sync.state.state_store import NOTHING
+from protocols.messages.state_range import ProvenRange
+from protocols.status import ResponseStatus
 from protocols.types import PeerId
 from tests.build.state_source import Server, Source, random_state
 from tests.build.state_world import LIMITS, World
@@ -197,3 +215,44 @@ def test_a_target_that_was_too_old_is_reached_once_somebody_has_it() -> None:
     world.join(server(source))
     world.run()
     assert world.reached == [first]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_what_nobody_waits_for_changes_nothing(fraction: float) -> None:
+    source, world = made()
+    world.start(server(source))
+    while world.machine.progress.fraction < fraction:
+        assert world.step()
+    progress = world.machine.progress
+    unknown = 10**6
+    late: list[StateInput] = [
+        RangeArrived(unknown, ProvenRange(leaves=b"", proof=b"")),
+        ChangesArrived(unknown, (b"",)),
+        SubtreesArrived(unknown, (b"",)),
+        StateUnavailable(unknown, 0, 0),
+        StateRefused(unknown, ResponseStatus.PRUNED),
+        StateFailed(unknown),
+        RangeChecked(unknown, None, None),
+        ChangesChecked(unknown, None),
+        SubtreesCompared(unknown, None),
+        JobDone(unknown, NOTHING),
+        ServerLeft(PeerId("nobody")),
+        DeadlinePassed(),
+    ]
+    assert [world.machine.handle(event, world.now) for event in late] == [[]] * len(late)
+    assert world.machine.progress == progress
+    world.run()
+
+
+def test_answers_to_cancelled_questions_are_late() -> None:
+    source, world = made()
+    world.start(server(source, ODD))
+    while world.machine.progress.fraction < 0.3:
+        assert world.step()
+    asked = world.asked[-1]
+    world.leave(ODD)
+    held = world.machine.held_answers
+    answer = server(source).answer(asked)
+    assert answer is not None
+    assert world.machine.handle(answer, world.now) == []
+    assert world.machine.held_answers == held
