@@ -52,6 +52,8 @@ class RequestProtocol(Enum):
     STATE_RANGE = "state-range"
     TRIE_PROOF = "trie-proof"
     TRIE_DIFFS = "trie-diffs"
+    HISTORY_PEAKS = "history-peaks"
+    SUBTREES = "subtrees"
     TRANSACTIONS_PROOF = "transactions-proof"
     BLOCKS_PROOF = "blocks-proof"
 
@@ -143,6 +145,20 @@ _LIMITS: Final = {
         number=218,
         max_request_bytes=64,
         max_response_bytes=MAX_RESPONSE_BYTES,
+        timeout_s=10.0,
+        requests_per_10_s=200,
+    ),
+    RequestProtocol.HISTORY_PEAKS: RequestLimits(
+        number=220,
+        max_request_bytes=64,
+        max_response_bytes=2048,
+        timeout_s=10.0,
+        requests_per_10_s=100,
+    ),
+    RequestProtocol.SUBTREES: RequestLimits(
+        number=219,
+        max_request_bytes=2048,
+        max_response_bytes=320 * 1024,
         timeout_s=10.0,
         requests_per_10_s=200,
     ),

@@ -18,9 +18,11 @@ from node.serve.block import serve_block
 from node.serve.blocks_proof import serve_blocks_proof
 from node.serve.head import serve_head
 from node.serve.history_chunk import serve_history_chunk
+from node.serve.history_peaks import serve_history_peaks
 from node.serve.macro_chain import serve_macro_chain
 from node.serve.missing_blocks import serve_missing_blocks
 from node.serve.state_range import serve_state_range
+from node.serve.subtrees import serve_subtrees
 from node.serve.transactions_proof import serve_transactions_proof
 from node.serve.trie_diffs import serve_trie_diffs
 from node.serve.trie_proof import serve_trie_proof
@@ -31,9 +33,11 @@ from protocols.messages.block import BlockRequest
 from protocols.messages.blocks_proof import BlocksProofRequest
 from protocols.messages.head import HeadRequest
 from protocols.messages.history_chunk import HistoryChunkRequest
+from protocols.messages.history_peaks import HistoryPeaksRequest
 from protocols.messages.macro_chain import MacroChainRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.messages.state_range import StateRangeRequest
+from protocols.messages.subtrees import SubtreesRequest
 from protocols.messages.transactions_proof import TransactionsProofRequest
 from protocols.messages.trie_diffs import TrieDiffsRequest
 from protocols.messages.trie_proof import TrieProofRequest
@@ -119,6 +123,10 @@ class ServeService:
         self._add(_Route(RequestProtocol.STATE_RANGE, StateRangeRequest.decode, serve_state_range))
         self._add(_Route(RequestProtocol.TRIE_PROOF, TrieProofRequest.decode, serve_trie_proof))
         self._add(_Route(RequestProtocol.TRIE_DIFFS, TrieDiffsRequest.decode, serve_trie_diffs))
+        self._add(
+            _Route(RequestProtocol.HISTORY_PEAKS, HistoryPeaksRequest.decode, serve_history_peaks)
+        )
+        self._add(_Route(RequestProtocol.SUBTREES, SubtreesRequest.decode, serve_subtrees))
 
     def _add(self, route: _Route[RequestT]) -> None:
         self._network.serve(route.protocol, self._handler(route))

@@ -27,6 +27,7 @@ from protocols.messages.history_chunk import (
     HistoryChunkRequest,
     HistoryChunkResponse,
 )
+from protocols.messages.history_peaks import HistoryPeaksRequest, HistoryPeaksResponse
 from protocols.messages.macro_chain import (
     MAX_EPOCHS,
     MAX_MACRO_LOCATORS,
@@ -44,6 +45,12 @@ from protocols.messages.state_range import (
     ProvenRange,
     StateRangeRequest,
     StateRangeResponse,
+)
+from protocols.messages.subtrees import (
+    MAX_NODE_BYTES,
+    MAX_PLACES,
+    SubtreesRequest,
+    SubtreesResponse,
 )
 from protocols.messages.transactions_proof import (
     ProvenTransaction,
@@ -75,6 +82,9 @@ hashes = st.binary(min_size=32, max_size=32).map(Hash32)
 addresses = st.binary(min_size=20, max_size=20).map(Address)
 heights = st.integers(0, 2**32 - 1)
 blobs = st.binary(min_size=1, max_size=300)
+places = st.integers(0, 20).flatmap(
+    lambda size: st.binary(min_size=size, max_size=size).map(lambda some: bytes((2 * size,)) + some)
+)
 signatures = st.binary(min_size=96, max_size=96)
 indices = st.integers(0, 511)
 leaf_counts = st.integers(0, MAX_LEAVES)
@@ -188,6 +198,27 @@ KINDS = {
     "trie proof response": Kind(
         TrieProofResponse.decode, refusals | st.builds(TrieProofResponse, proof=blobs)
     ),
+    "subtrees request": Kind(
+        SubtreesRequest.decode,
+        st.builds(
+            SubtreesRequest,
+            target=hashes,
+            places=st.lists(places, min_size=1, max_size=MAX_PLACES).map(tuple),
+        ),
+    ),
+    "subtrees response": Kind(
+        SubtreesResponse.decode,
+        refusals
+        | st.builds(
+            SubtreesResponse,
+            oldest=heights,
+            newest=heights,
+            nodes=st.none()
+            | st.lists(
+                st.binary(min_size=1, max_size=MAX_NODE_BYTES), min_size=1, max_size=MAX_PLACES
+            ).map(tuple),
+        ),
+    ),
     "state range request": Kind(
         StateRangeRequest.decode,
         st.builds(
@@ -208,6 +239,16 @@ KINDS = {
             newest=heights,
             answer=st.none()
             | st.builds(ProvenRange, leaves=st.binary(max_size=300), proof=st.binary(max_size=300)),
+        ),
+    ),
+    "history peaks request": Kind(
+        HistoryPeaksRequest.decode, st.builds(HistoryPeaksRequest, verifier=hashes)
+    ),
+    "history peaks response": Kind(
+        HistoryPeaksResponse.decode,
+        refusals
+        | st.lists(hashes, max_size=40).map(
+            lambda peaks: HistoryPeaksResponse(leaf_count=(1 << len(peaks)) - 1, peaks=tuple(peaks))
         ),
     ),
     "trie diffs request": Kind(

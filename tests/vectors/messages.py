@@ -14,9 +14,11 @@ from protocols.messages.blocks_proof import (
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
+from protocols.messages.history_peaks import HistoryPeaksRequest, HistoryPeaksResponse
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.messages.state_range import ProvenRange, StateRangeRequest, StateRangeResponse
+from protocols.messages.subtrees import SubtreesRequest, SubtreesResponse
 from protocols.messages.transactions_proof import (
     ProvenTransaction,
     TransactionsProofRequest,
@@ -136,8 +138,14 @@ def _state() -> list[Encodable]:
         ),
         TrieDiffsRequest(first=61, target=samples.MICRO.hash),
         TrieDiffsResponse(changes=(low + b"\0\x01v", b"", high + b"\0\0")),
+        HistoryPeaksRequest(verifier=samples.MICRO.hash),
+        HistoryPeaksResponse(leaf_count=6, peaks=(samples.digest(12), samples.digest(13))),
+        HistoryPeaksResponse(leaf_count=0, peaks=()),
         TrieProofRequest(target=samples.MICRO.hash, addresses=(low, high)),
         TrieProofResponse(proof=b"\x01" + low + b"\0\x01v"),
+        SubtreesRequest(target=samples.MICRO.hash, places=(b"\0", b"\x03\xab\xc0")),
+        SubtreesResponse(oldest=0, newest=61, nodes=None),
+        SubtreesResponse(oldest=7, newest=61, nodes=(b"\0" + low + b"\0\x01v", b"\0")),
     ]
 
 

@@ -25,9 +25,11 @@ from protocols.messages.blocks_proof import BlocksProofRequest, BlocksProofRespo
 from protocols.messages.handshake import Hello
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
+from protocols.messages.history_peaks import HistoryPeaksRequest, HistoryPeaksResponse
 from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.messages.state_range import StateRangeRequest, StateRangeResponse
+from protocols.messages.subtrees import SubtreesRequest, SubtreesResponse
 from protocols.messages.transactions_proof import (
     TransactionsProofRequest,
     TransactionsProofResponse,
@@ -67,8 +69,12 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "TransactionsProofResponse": TransactionsProofResponse.decode,
     "StateRangeRequest": StateRangeRequest.decode,
     "StateRangeResponse": StateRangeResponse.decode,
+    "HistoryPeaksRequest": HistoryPeaksRequest.decode,
+    "HistoryPeaksResponse": HistoryPeaksResponse.decode,
     "TrieDiffsRequest": TrieDiffsRequest.decode,
     "TrieDiffsResponse": TrieDiffsResponse.decode,
+    "SubtreesRequest": SubtreesRequest.decode,
+    "SubtreesResponse": SubtreesResponse.decode,
     "TrieProofRequest": TrieProofRequest.decode,
     "TrieProofResponse": TrieProofResponse.decode,
     "Vote": decode_vote_message,

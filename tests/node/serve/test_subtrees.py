@@ -21,7 +21,7 @@ def ask(
 
 @pytest.mark.parametrize("height", [OLDEST, 17, LENGTH])
 def test_all_nodes_of_every_state_that_is_kept_are_sent(height: int) -> None:
-    header, found = states().header(height), {}
+    header, found = states().header(height), dict[bytes, bytes]()
     response = ask(header.hash)
     assert isinstance(response, SubtreesResponse)
     assert response.nodes is not None

@@ -5,7 +5,9 @@ import trio
 from trio.testing import MockClock
 
 from node.accounts.key_proof import verify_keys
+from node.accounts.pages import ROOT
 from node.accounts.range_proof import FIRST_ADDRESS, LAST_ADDRESS, RangeAnswer, verify_range
+from node.accounts.subtrees import open_root
 from node.accounts.transaction import Transaction
 from node.chain.chain import Chain
 from node.errors import Fault
@@ -21,6 +23,7 @@ from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkRe
 from protocols.messages.macro_chain import Checkpoint, MacroChainRequest, MacroChainResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
 from protocols.messages.state_range import StateRangeRequest, StateRangeResponse
+from protocols.messages.subtrees import SubtreesRequest, SubtreesResponse
 from protocols.messages.transactions_proof import (
     TransactionsProofRequest,
     TransactionsProofResponse,
@@ -136,6 +139,8 @@ async def test_the_state_is_served(autojump_clock: MockClock, nursery: trio.Nurs
     proof = await client.request(peer, RequestProtocol.TRIE_PROOF, proof_request.encode())
     diffs_request = TrieDiffsRequest(first=17, target=target)
     diffs = await client.request(peer, RequestProtocol.TRIE_DIFFS, diffs_request.encode())
+    nodes_request = SubtreesRequest(target=target, places=(ROOT.key,))
+    nodes = await client.request(peer, RequestProtocol.SUBTREES, nodes_request.encode())
 
     whole = StateRangeResponse.decode(leaves)
     assert isinstance(whole, StateRangeResponse)
@@ -148,6 +153,10 @@ async def test_the_state_is_served(autojump_clock: MockClock, nursery: trio.Nurs
     changes = TrieDiffsResponse.decode(diffs)
     assert isinstance(changes, TrieDiffsResponse)
     assert len(changes.changes) == 4
+    subtrees = SubtreesResponse.decode(nodes)
+    assert isinstance(subtrees, SubtreesResponse)
+    assert subtrees.nodes is not None
+    assert open_root(root, subtrees.nodes[0]) is not None
     assert server.peers[client.peer_id].score == 0
 
 

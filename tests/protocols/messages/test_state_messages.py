@@ -5,6 +5,7 @@ import pytest
 from protocols.codec import pack
 from protocols.errors import WireError
 from protocols.messages.state_range import StateRangeRequest
+from protocols.messages.subtrees import MAX_PLACES, SubtreesRequest
 from protocols.messages.trie_proof import MAX_ADDRESSES, TrieProofRequest
 
 TARGET = bytes(32)
@@ -30,3 +31,27 @@ def test_a_range_starts_at_its_end_at_the_latest() -> None:
     assert StateRangeRequest.decode(pack([TARGET, LOW, LOW, 1])).end == LOW
     with pytest.raises(WireError):
         StateRangeRequest.decode(pack([TARGET, HIGH, LOW, 1]))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [],
+        [b""],
+        [b"\0\0"],
+        [b"\x01"],
+        [b"\x01\x01"],
+        [b"\x02\xab\xcd"],
+        [b"\x29" + bytes(21)],
+        [b"\0"] * (MAX_PLACES + 1),
+    ],
+    ids=["none", "empty", "long root", "short", "low half", "long", "deep", "many"],
+)
+def test_places_are_places_of_the_trie(places: list[bytes]) -> None:
+    with pytest.raises(WireError):
+        SubtreesRequest.decode(pack([TARGET, tuple(places)]))
+
+
+def test_the_root_and_single_addresses_are_places() -> None:
+    places = (b"\0", b"\x01\xf0", b"\x02\xff", b"\x28" + HIGH)
+    assert SubtreesRequest.decode(pack([TARGET, places])).places == places
