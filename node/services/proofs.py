@@ -36,11 +36,13 @@ MAX_WAITING: Final = 64
 MAX_THREADS: Final = 1
 """Worker threads that verify: more would only take the processor from the node's own pushes."""
 
-REQUEST_TIMEOUT_S: Final = 5.0
-"""For one request: a user waits. Half of what the protocols allow is still long for a proof."""
+PEER_TIMEOUT_S: Final = 5.0
+"""For all that one peer is asked: a user waits, and one that answers each request just in time
+would keep a search to itself."""
 
 SEARCH_TIMEOUT_S: Final = 20.0
-"""For one question with all its peers: shorter than commands wait for an answer."""
+"""For one question with all its peers: time for four of them at least, and shorter than commands
+wait for an answer."""
 
 AnswerT = TypeVar("AnswerT")
 ResultT = TypeVar("ResultT")
@@ -89,6 +91,7 @@ class ProofService:
 
     async def _drive(self, search: ProofSearch[AnswerT]) -> Outcome[AnswerT]:
         steps: list[Step[AnswerT]] = await self._work(search.begin)
+        asked, deadline = None, 0.0
         while True:
             for step in steps:
                 match step:
@@ -96,8 +99,10 @@ class ProofService:
                         self._report(peer, fault)
                     case Proven() | Unproven():
                         return step
-                    case AskPeer():
-                        event = await self._ask(step)
+                    case AskPeer(peer):
+                        if peer != asked:
+                            asked, deadline = peer, trio.current_time() + PEER_TIMEOUT_S
+                        event = await self._ask(step, deadline)
             steps = await self._handle(search, event)
 
     async def _handle(
@@ -105,12 +110,12 @@ class ProofService:
     ) -> list[Step[AnswerT]]:
         return await self._work(lambda: search.handle(event))
 
-    async def _ask(self, ask: AskPeer) -> Answered | Failed:
+    async def _ask(self, ask: AskPeer, deadline: float) -> Answered | Failed:
         peer, query = ask.peer, ask.query
         if not self._peers.take(peer, query.protocol, trio.current_time()):
             return Failed(Failure.BUSY)
         try:
-            with trio.fail_after(REQUEST_TIMEOUT_S):
+            with trio.fail_at(deadline):
                 payload = await self._network.request(peer, query.protocol, query.payload)
         except (UnavailableError, trio.TooSlowError) as error:
             log.debug("proof_not_given", peer=peer, reason=str(error) or "timed out")

@@ -34,6 +34,7 @@ HEAVY = ("libp2p", "trio", "structlog", "nacl", "msgpack", "lmdb", "hypercorn")
         ["--version"],
         ["status", "--help"],
         ["peers", "--help"],
+        ["account", "get", "--help"],
         ["config", "show"],
         ["status", "--rpc", "127.0.0.1:1"],
         ["completion", "bash"],

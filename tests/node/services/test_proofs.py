@@ -16,7 +16,7 @@ from node.serve.trie_proof import serve_trie_proof
 from node.services.proofs import (
     MAX_SEARCHES,
     MAX_WAITING,
-    REQUEST_TIMEOUT_S,
+    PEER_TIMEOUT_S,
     SEARCH_TIMEOUT_S,
     Outcome,
     ProofService,
@@ -114,12 +114,31 @@ async def test_silence_costs_one_timeout_and_no_points(
     service, network = await asking(nursery, {"silent": hang, "honest": tell_the_truth})
     started = trio.current_time()
     assert truth(await service.prove(QUESTION)) == "honest"
-    assert trio.current_time() - started == pytest.approx(REQUEST_TIMEOUT_S, abs=0.1)
+    assert trio.current_time() - started == pytest.approx(PEER_TIMEOUT_S, abs=0.1)
     # From now on the silent one is asked last.
     assert truth(await service.prove(QUESTION)) == "honest"
-    assert trio.current_time() - started == pytest.approx(REQUEST_TIMEOUT_S, abs=0.1)
+    assert trio.current_time() - started == pytest.approx(PEER_TIMEOUT_S, abs=0.1)
     assert network.peers[PeerId("silent")].score == 0
     assert network.open_requests == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_drags_its_answers_out(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """It has one timeout for all its answers, not one for each."""
+
+    async def just_in_time(_peer: PeerId, payload: bytes) -> bytes:
+        await trio.sleep(0.9 * PEER_TIMEOUT_S)
+        request = TrieProofRequest.decode(payload)
+        if request.target == epochs().chain.macro_head.hash:
+            return Refusal(ResponseStatus.TARGET_NOT_FOUND).encode()
+        return await tell_the_truth(_peer, payload)
+
+    service, _ = await asking(nursery, {"slow": just_in_time, "honest": tell_the_truth})
+    started = trio.current_time()
+    assert truth(await service.prove(QUESTION)) == "honest"
+    assert trio.current_time() - started == pytest.approx(PEER_TIMEOUT_S, abs=0.1)
     nursery.cancel_scope.cancel()
 
 
