@@ -142,12 +142,14 @@ def test_it_catches_a_source_that_never_rests(blocks_per_s: int) -> None:
     assert world.effects == []
 
 
-def test_a_process_that_ends_fetches_almost_nothing_twice() -> None:
-    draw = Random(1)
-    source = Source(random_state(draw, 6000), draw)
-    world = World(source, 1)
+@pytest.mark.parametrize("job", [5, 40])
+def test_a_process_that_ends_fetches_almost_nothing_twice(job: int) -> None:
+    draw = Random(job)
+    source = Source(random_state(draw, 3000), draw)
+    world = World(source, job)
     world.checks_content = False
-    world.kill_at = {30}
+    world.kill_at = {job}
     world.start(Server(PeerId("honest"), source, draw))
     world.run()
-    assert 0 <= world.refetched() < 0.05 * 6000
+    assert world.jobs > job
+    assert 0 <= world.refetched() < 0.05 * 3000
