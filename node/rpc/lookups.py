@@ -44,7 +44,7 @@ class Found:
 async def account_by_address(view: NodeView, params: ParamReader) -> Any:
     """Answer with an account: at the head, or at a macro block if it is proven."""
     address = Address(params.exactly("address", ADDRESS_BYTES))
-    if view.chain.keeps_state:
+    if view.chain.has_state:
         return _account_json(address, view.chain.account(address).balance)
     proven = await _prove(view, AccountQuestion(address), f"account {address.hex()}")
     account, block = proven.answer.account, proven.answer.proven_by

@@ -36,6 +36,7 @@ from protocols.messages.transactions_proof import (
     TransactionsProofResponse,
 )
 from protocols.messages.trie_proof import TrieProofRequest
+from protocols.status import Refusal, ResponseStatus
 from protocols.types import Address, Hash32, Height, PeerId
 from tests.build.blocks import digest
 from tests.build.chain import ChainBuilder, light_chain
@@ -359,6 +360,21 @@ def test_refusals_and_silence_cost_nothing() -> None:
     unproven = search.prove(AccountQuestion(address(0)))
     assert unproven == Unproven("accounts", ("no answer", "state not stored", "target not found"))
     assert search.reports == []
+
+
+def refusing(status: ResponseStatus) -> Prover:
+    return lambda _query: Refusal(status).encode()
+
+
+def test_without_a_macro_block_before_there_is_nothing_else_to_ask() -> None:
+    """At genesis, and for a pico that has only just taken its first macro block."""
+    known = epochs().builder
+    fresh, jumped = light_chain(known.genesis), light_chain(known.genesis)
+    jumped.adopt_macro_blocks([known.block_at(24).without_body()], is_trusted=True)
+    for chain in (fresh, jumped):
+        search = Searching(chain, {"behind": refusing(ResponseStatus.TARGET_NOT_FOUND)})
+        assert search.prove(OWNER) == Unproven("accounts", ("target not found",))
+        assert search.asked == [("behind", TRIE)]
 
 
 def test_unknown_transactions() -> None:
