@@ -184,8 +184,10 @@ class PeerNetwork(Libp2pNetwork):
         self._bell = bell
         self._scripts = scripts
         self.requests: list[tuple[RequestProtocol, bytes]] = []
+        self.honest: dict[RequestProtocol, Handler] = {}
 
     def serve(self, protocol: RequestProtocol, handler: Handler) -> None:
+        self.honest[protocol] = handler
         super().serve(protocol, partial(self._handle, protocol, handler))
 
     async def _handle(
