@@ -109,11 +109,6 @@ async def test_history_is_not_fetched_twice(
     # Whatever was asked for again had not been adopted, and that is bounded.
     batches = [session.heights(RequestProtocol.MISSING_BLOCKS) for session in sessions]
     assert all(max(Counter(asked).values()) == 1 for asked in batches)
-    print(
-        [len(set(before) & set(after)) for before, after in pairwise(batches)],
-        starts,
-        [len(b) for b in batches],
-    )
     for before, after in pairwise(batches):
         assert len(set(before) & set(after)) <= DEFAULT_LIMITS.window_batches
     assert {height for asked in batches for height in asked} == set(
