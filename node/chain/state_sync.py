@@ -66,6 +66,11 @@ class StateSyncChain(ChainReader):
         super().__init__(store, genesis, settings, head)
         self._pushing = Lock()
 
+    def deferred_operations(self) -> int:
+        """Count the operations that wait for the state. They lie on disk, without a bound."""
+        with self._store.read() as reader:
+            return block_operations.length(reader)
+
     def begin_state_sync(self) -> None:
         """Be on the way to a state from now on, and start over if it is already.
 

@@ -7,17 +7,24 @@ adopt ---/
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import trio
 
 from node.blocks.block import Block
 from node.chain.chain import BeforeCommit, Chain
 from node.chain.fetched import FetchedBatch
-from node.chain.results import ChainEvent, Pushed, PushResult
+from node.chain.replay import MAX_REPLAYED, Replayed, ReplayFailed
+from node.chain.results import ChainEvent, InvalidBlock, Pushed, PushResult
+from node.chain.state_completion import StateCompletion
+from node.chain.state_sync import SealOutcome
+from protocols.types import Height
 
 EVENTS_BUFFERED: Final = 256
 """Several batches of events; a subscriber that is further behind holds pushes back."""
+
+ErrorT = TypeVar("ErrorT")
+ResultT = TypeVar("ResultT")
 
 _Change: TypeAlias = Callable[[], tuple[PushResult, ...]]
 """Pushes or adopts, and tells what came of it."""
@@ -81,20 +88,57 @@ class ChainWriter:
         """
         return await self._change(partial(self._chain.adopt_batches, batches))
 
+    async def complete_state(
+        self, finalize: Callable[[StateCompletion], ErrorT | None]
+    ) -> ErrorT | None:
+        """Run the finalizer of a state sync as `Chain.complete_state` does, in turn with pushes."""
+        return await self._in_turn(lambda: self._chain.complete_state(finalize))
+
+    async def move_target(self, height: Height) -> None:
+        """Move the target of a state sync as `Chain.move_target` does, in turn with pushes."""
+        await self._in_turn(lambda: self._chain.move_target(height))
+
+    async def store_batch(self, blocks: Sequence[Block]) -> InvalidBlock | None:
+        """Store blocks of a window as `Chain.store_batch` does, in turn with pushes."""
+        return await self._in_turn(lambda: self._chain.store_batch(blocks))
+
+    async def begin_state_sync(self) -> None:
+        """Be on the way to a state as `Chain.begin_state_sync` does, in turn with pushes."""
+        await self._in_turn(self._chain.begin_state_sync)
+
+    async def execute_accepted(self, limit: int = MAX_REPLAYED) -> Replayed | ReplayFailed:
+        """Execute what was deferred as `Chain.execute_accepted` does, in turn with pushes.
+
+        Args:
+            limit: Most operations to take.
+        """
+        return await self._in_turn(lambda: self._chain.execute_accepted(limit))
+
+    async def seal(self) -> SealOutcome:
+        """Have the state from now on as `Chain.seal` does, in turn with pushes.
+
+        Subscribers hear of blocks that could not be executed before anything that comes later.
+        """
+        async with self._turn:
+            outcome = await self._carry_out(self._chain.seal)
+            for event in outcome.events:
+                await self._publish(event)
+        return outcome
+
     async def reset_to_genesis(self) -> None:
         """Forget all blocks above genesis, in turn with all pushes. There are no events of it."""
-
-        def reset() -> tuple[PushResult, ...]:
-            self._chain.reset_to_genesis()
-            return ()
-
-        await self._change(reset)
+        await self._in_turn(self._chain.reset_to_genesis)
 
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""
         sender, receiver = trio.open_memory_channel[ChainEvent](EVENTS_BUFFERED)
         self._subscribers.append(sender)
         return receiver
+
+    async def _in_turn(self, work: Callable[[], ResultT]) -> ResultT:
+        """Carry out something that no subscriber hears of."""
+        async with self._turn:
+            return await self._carry_out(work)
 
     async def _change(self, change: _Change) -> tuple[PushResult, ...]:
         """Carry out one change of the chain, after all that were asked for earlier."""
@@ -106,11 +150,11 @@ class ChainWriter:
                         await self._publish(event)
         return results
 
-    async def _carry_out(self, change: _Change) -> tuple[PushResult, ...]:
+    async def _carry_out(self, work: Callable[[], ResultT]) -> ResultT:
         if self._in_thread:
-            return await trio.to_thread.run_sync(change)
+            return await trio.to_thread.run_sync(work)
         await trio.lowlevel.checkpoint()
-        return change()
+        return work()
 
     async def _publish(self, event: ChainEvent) -> None:
         for sender in tuple(self._subscribers):

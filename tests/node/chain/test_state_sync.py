@@ -1,5 +1,7 @@
 """A chain on the way to its state: what it does, what it defers, and how that ends."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -15,8 +17,9 @@ from node.chain.results import (
     Pushed,
 )
 from node.chain.state_mode import state_head, sync_target
+from node.errors import StorageError
 from node.storage.memory import MemoryStore
-from node.storage.store import Table
+from node.storage.store import Table, Writer
 from node.sync.state import coverage as stored_coverage
 from node.sync.state.coverage import EVERYTHING, Coverage
 from node.sync.state.finalizer import FinalizeError, finalize
@@ -190,6 +193,42 @@ def test_a_target_is_final_and_never_goes_back() -> None:
     chain.move_target(8)
     with pytest.raises(AssertionError):
         chain.move_target(7)
+
+
+class FailingStore(MemoryStore):
+    """A store whose disk refuses commits when it is told to."""
+
+    fails = False
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Writer]:
+        with super().write(durable=durable) as writer:
+            yield writer
+            if self.fails:
+                raise StorageError("no space left")
+
+
+def test_a_target_whose_commit_fails_has_not_moved_and_leaves_the_queue() -> None:
+    builder, store = builder_of(13), FailingStore()
+    chain = syncing_chain(GENESIS, store)
+    adopt(chain, builder, 4)
+    chain.move_target(4)
+    push_rest(chain, builder.blocks[4:])
+    before = contents(store)
+    store.fails = True
+    with pytest.raises(StorageError):
+        chain.move_target(10)
+    store.fails = False
+    assert contents(store) == before
+
+
+def test_the_queue_tells_how_long_it_is() -> None:
+    builder = builder_of(9)
+    chain, store = started(builder, 4)
+    assert chain.deferred_operations() == 0
+    push_rest(chain, builder.blocks[4:])
+    assert chain.deferred_operations() == len(operations(store)) == 9
+    assert syncing_chain(GENESIS, store).deferred_operations() == 9
 
 
 def test_what_waits_to_be_executed_is_not_pruned() -> None:
