@@ -250,6 +250,18 @@ def another_block(_payload: bytes) -> bytes:
     return serve_block(other, epochs().chain).encode()
 
 
+def no_body(payload: bytes) -> bytes:
+    """Leave out the body that was asked for."""
+    request = replace(BlockRequest.decode(payload), with_body=False)
+    return serve_block(request, epochs().chain).encode()
+
+
+def unwanted_body(payload: bytes) -> bytes:
+    """Send a body that was not asked for."""
+    request = replace(BlockRequest.decode(payload), with_body=True)
+    return serve_block(request, epochs().chain).encode()
+
+
 def junk(_payload: bytes) -> bytes:
     return b"\xc1junk"
 
@@ -269,6 +281,8 @@ LIES = [
     (OLD, BLOCKS, junk, Fault.MALFORMED),
     (OLD, BLOCK, other_body, Fault.INVALID_BLOCK),
     (OLD, BLOCK, another_block, Fault.UNSOLICITED),
+    (OLD, BLOCK, no_body, Fault.UNSOLICITED),
+    (BlockHashQuestion(epochs().at(14), False), BLOCK, unwanted_body, Fault.UNSOLICITED),
 ]
 
 
