@@ -20,8 +20,8 @@ SILENCE_LIMIT_S: Final = 25.0
 """How long a connection lives on without hearing anything, as on the real network."""
 
 _TIE_BREAK_S: Final = 1e-6
-"""Spread added to every delay: fixed latencies would make arrivals tie, and ties are broken by
-the order of tasks."""
+"""Spread added to every delay and timeout: fixed ones would end at one moment, and such ties are
+broken by the order of tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +194,14 @@ class Hub:
         if self._observer is not None:
             self._observer(Transmission(now, sender, receiver, key, delay))
         return None if delay is None else Arrival(now + delay, key)
+
+    def draw_patience(self, sender: PeerId, receiver: PeerId, message: bytes) -> float:
+        """Draw what to add to the timeout of a request that is sent now, seconds.
+
+        Whoever waits for the request may have a timeout of the same length.
+        """
+        key = self._key(sender, receiver, b"patience" + message)
+        return (_fraction(key[:8]) + 1) * _TIE_BREAK_S
 
     def _key(self, sender: PeerId, receiver: PeerId, message: bytes) -> bytes:
         way = blake2b(digest_size=16)

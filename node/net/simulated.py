@@ -205,8 +205,8 @@ class SimulatedNetwork:
         pending = _Pending()
         link.pending[pending] = None
         try:
-            self._send_request(link, protocol, payload, pending)
-            with trio.move_on_after(protocol.limits.timeout_s):
+            patience = self._send_request(link, protocol, payload, pending)
+            with trio.move_on_after(protocol.limits.timeout_s + patience):
                 await pending.done.wait()
         finally:
             link.pending.pop(pending, None)
@@ -399,7 +399,8 @@ class SimulatedNetwork:
 
     def _send_request(
         self, link: _Link, protocol: RequestProtocol, payload: bytes, pending: _Pending
-    ) -> None:
+    ) -> float:
+        """Send a request and return what to add to its timeout."""
         key = protocol.value.encode() + blake2b(payload, digest_size=32).digest()
 
         def reply(response: bytes | None) -> None:
@@ -414,6 +415,7 @@ class SimulatedNetwork:
             payload,
             lambda: link.remote.receive_request(self._peer_id, protocol, payload, reply),
         )
+        return self._hub.draw_patience(self._peer_id, link.peer, key)
 
     def receive_request(
         self,

@@ -23,14 +23,20 @@ INTERVAL_S = 0.7
 
 
 class Liar:
-    """Takes part in the network and tells the truth about nothing."""
+    """Takes part in the network and tells the truth about nothing.
 
-    def __init__(self, cluster: Followers, name: str, luck: float) -> None:
+    One that refuses to say what its macro chain is stays in the game for longer.
+    """
+
+    def __init__(
+        self, cluster: Followers, name: str, luck: float, *, refuses: bool = False
+    ) -> None:
         self._cluster = cluster
         self._random = Random(luck)
         self.peer_id = PeerId(name)
         self._network = SimulatedNetwork(cluster.hub, self.peer_id, self._hello)
-        self._network.serve(RequestProtocol.MACRO_CHAIN, self._serve_macro_chain)
+        if not refuses:
+            self._network.serve(RequestProtocol.MACRO_CHAIN, self._serve_macro_chain)
         self._network.serve(RequestProtocol.HEAD, self._serve_head)
         self._network.serve(RequestProtocol.BLOCK, self._serve_block)
         self._network.serve(RequestProtocol.MISSING_BLOCKS, self._serve_missing)

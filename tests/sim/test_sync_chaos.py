@@ -31,8 +31,9 @@ HARMLESS = {Fault.TOO_SLOW, Fault.MISSING_PARENT}
 class Chaos:
     """One run: a producer, a few followers, and trouble drawn from the seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, liars_refuse: bool = False) -> None:
         self.seed = seed
+        self.liars_refuse = liars_refuse
         self.random = Random(seed)
         self.transcript: list[Transmission] = []
         self.liars: list[PeerId] = []
@@ -90,7 +91,8 @@ class Chaos:
             await self.cluster.add(1, config=self.random.choice(MIXES))
 
     async def _liar(self) -> None:
-        liar = Liar(self.cluster, f"liar{len(self.liars)}", self.random.random())
+        name = f"liar{len(self.liars)}"
+        liar = Liar(self.cluster, name, self.random.random(), refuses=self.liars_refuse)
         self.liars.append(liar.peer_id)
         await self.cluster.nursery.start(liar.run)
         with trio.move_on_after(20):
@@ -122,9 +124,9 @@ class Chaos:
         assert sorted(members) == sorted(node.network.linked)
 
 
-def run_chaos(seed: int) -> Chaos:
+def run_chaos(seed: int, *, liars_refuse: bool = False) -> Chaos:
     """Run one seed in virtual time."""
-    chaos = Chaos(seed)
+    chaos = Chaos(seed, liars_refuse=liars_refuse)
     trio.run(chaos.run, clock=MockClock(autojump_threshold=0))
     return chaos
 
@@ -140,6 +142,14 @@ def test_same_seed_gives_the_same_run(seed: int) -> None:
     first, second = (sorted(run_chaos(seed).transcript, key=in_order) for _ in range(2))
 
     assert first == second
+
+
+def test_timeouts_of_one_length_give_the_same_run() -> None:
+    """Here the sync and its network end requests after the same time, and one of them reports."""
+    runs = [run_chaos(3, liars_refuse=True).transcript for _ in range(4)]
+    first, *others = [sorted(each, key=in_order) for each in runs]
+
+    assert all(each == first for each in others)
 
 
 def in_order(sent: Transmission) -> tuple[float, str, str, bytes]:
