@@ -105,6 +105,8 @@ class Server:
     keeps_changes: bool = True
     sends_nodes: bool = True
     is_busy: bool = False
+    is_stingy: bool = False
+    """Whether it gives as little as an answer may have."""
 
     def answer(self, ask: Ask) -> StateInput | None:
         """Return what it says, or None for nothing."""
@@ -135,7 +137,10 @@ class Server:
     def _range(self, ask: AskRange, *, is_lying: bool) -> RangeArrived:
         with self.source.stores[ask.target.number].read() as reader:
             leaves, proof = prove_range(
-                reader, *ask.span, max_leaves=ask.limit, max_bytes=MAX_BYTES
+                reader,
+                *ask.span,
+                max_leaves=1 if self.is_stingy else ask.limit,
+                max_bytes=MAX_BYTES,
             )
         if is_lying:
             leaves, proof = self._spoil_range(leaves, proof)
@@ -157,7 +162,7 @@ class Server:
             return StateRefused(ask.id, ResponseStatus.TARGET_NOT_FOUND)
         if ask.first <= self.oldest or not self.keeps_changes:
             return StateRefused(ask.id, ResponseStatus.PRUNED)
-        last = min(ask.target.number, ask.first + self.draw.randint(1, MAX_DIFFS) - 1)
+        last = min(ask.target.number, ask.first + (1 if self.is_stingy else MAX_DIFFS) - 1)
         changes = self.source.changes[ask.first : last + 1]
         if is_lying:
             index = self.draw.randrange(len(changes))
@@ -167,7 +172,7 @@ class Server:
     def _subtrees(self, ask: AskSubtrees, *, is_lying: bool) -> StateInput:
         if not self.sends_nodes:
             return StateFailed(ask.id)
-        count = self.draw.randint(1, len(ask.places))
+        count = 1 if self.is_stingy else len(ask.places)
         with self.source.stores[ask.target.number].read() as reader:
             nodes = [subtree_bytes(reader, place) for place in ask.places[:count]]
         if is_lying:

@@ -4,6 +4,7 @@ After every commit the world checks that what is covered is the state of the sto
 """
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,24 @@ GROUPS = 10
 """Tests that share the seeds: one failure names the seed, and workers share the time."""
 
 BLOCKS = (0, 5, 30)
+
+
+ODDITIES: tuple[dict[str, Any], ...] = (
+    {},
+    {"lies": 0.1},
+    {"lies": 1.0},
+    {"silence": 0.2},
+    {"silence": 1.0},
+    {"latency_s": 5.0},
+    {"retains": 0},
+    {"retains": 3},
+    {"lag": 1},
+    {"lag": 5},
+    {"is_busy": True},
+    {"keeps_changes": False},
+    {"is_stingy": True},
+    {"is_stingy": True, "latency_s": 9.0},
+)
 
 
 class Chaos:
@@ -61,23 +80,8 @@ class Chaos:
 
     def _server(self, name: str) -> Server:
         server = Server(PeerId(name), self.source, Random(self.draw.random()))
-        match self.draw.randrange(8):
-            case 0:
-                server.lies = self.draw.choice([0.1, 1.0])
-            case 1:
-                server.silence = self.draw.choice([0.2, 1.0])
-            case 2:
-                server.latency_s = 5.0
-            case 3:
-                server.retains = self.draw.choice([0, 1, 3])
-            case 4:
-                server.lag = self.draw.choice([1, 5])
-            case 5:
-                server.is_busy = True
-            case 6:
-                server.keeps_changes = False
-            case _:
-                pass
+        for field, value in self.draw.choice(ODDITIES).items():
+            setattr(server, field, value)
         return server
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from node.sync.state.block_changes import BlockChanges
-from node.sync.state.questions import AboutChanges, Questions
+from node.sync.state.questions import AboutChanges, Outcome, Questions, Worth, is_much_less
 from node.sync.state.state_events import AskChanges, ChangesChecked, CheckChanges
 from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_peers import Topic
@@ -23,6 +23,7 @@ from protocols.types import Height, PeerId
 class _Check:
     id: int
     peer: PeerId
+    is_short: bool
 
 
 def topic_of(first: Height) -> Topic:
@@ -104,17 +105,18 @@ class ChangeFetcher:
             self.failed(peer)
             return None
         self._asked = None
-        self._check = _Check(self._questions.take_id(), peer)
+        is_short = is_much_less(changes, about.last - about.first + 1)
+        self._check = _Check(self._questions.take_id(), peer, is_short)
         return CheckChanges(id=self._check.id, first=about.first, changes=changes)
 
-    def checked(self, event: ChangesChecked) -> tuple[PeerId, bool] | None:
-        """Take what a check says; return whose answer it was and whether it is sound."""
+    def checked(self, event: ChangesChecked) -> Outcome | None:
+        """Take what a check says; return what the answer was worth, or None if it is late."""
         if self._check is None or self._check.id != event.id:
             return None
-        peer, self._check = self._check.peer, None
+        check, self._check = self._check, None
         if event.blocks is None:
-            self._tried.add(peer)
-            return peer, False
+            self._tried.add(check.peer)
+            return check.peer, Worth.FALSE
         self._tried.clear()
         self._lots.append(event.blocks)
-        return peer, True
+        return check.peer, Worth.SHORT if check.is_short else Worth.SOUND

@@ -59,12 +59,20 @@ class KeyRanges:
         del self._leased[key_range]
         self.waiting.appendleft(key_range)
 
-    def advance(self, key_range: KeyRange, proven_to: Address) -> None:
-        """Note up to which key a leased range is proven."""
+    def advance(
+        self, key_range: KeyRange, proven_to: Address, *, tried: Iterable[PeerId] = ()
+    ) -> None:
+        """Note up to which key a leased range is proven.
+
+        Args:
+            key_range: Leased.
+            proven_to: Last key that is.
+            tried: Who is not to go on with it if somebody else can.
+        """
         del self._leased[key_range]
         start = after(proven_to)
         if start is not None and start <= key_range.end:
-            self.waiting.append(KeyRange(start, key_range.end))
+            self.waiting.append(KeyRange(start, key_range.end, set(tried)))
 
     def split(self, min_width: int) -> bool:
         """Let the widest leased range give its upper half away.

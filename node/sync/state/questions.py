@@ -1,8 +1,9 @@
 """The open questions of a state sync: to whom, about what, until when."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from enum import Enum
+from typing import Final, TypeAlias
 
 from node.sync.state.coverage import Span
 from node.sync.state.key_ranges import KeyRange
@@ -10,7 +11,12 @@ from node.sync.state.repair import Wanted
 from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_peers import StatePeers, Topic
 from node.sync.state.target import SyncTarget
+from protocols.limits import MAX_RESPONSE_BYTES
 from protocols.types import Height, PeerId
+
+SHORT_PART: Final = 4
+"""An answer is short below this part of what was asked for and of the bytes that it may have: an
+honest one ends where one of both is used up, give or take a large account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,18 @@ class AboutSubtrees:
     target: SyncTarget
     wanted: tuple[Wanted, ...]
 
+
+class Worth(Enum):
+    """What an answer was worth, once it was checked."""
+
+    SOUND = "sound"
+    SHORT = "short"
+    """Right, and much less than was asked for: who does that on purpose could make a sync last."""
+    FALSE = "false"
+
+
+Outcome: TypeAlias = tuple[PeerId, Worth]
+"""Whose answer it was, and what it was worth."""
 
 About: TypeAlias = AboutRange | AboutChanges | AboutSubtrees
 
@@ -124,3 +142,9 @@ class Questions:
     def all(self) -> list[Question]:
         """Return the open questions, oldest first."""
         return list(self._open.values())
+
+
+def is_much_less(items: Sequence[bytes], wanted: int) -> bool:
+    """Tell whether an answer is short, in items and in bytes."""
+    is_few = len(items) < -(-wanted // SHORT_PART)
+    return is_few and sum(map(len, items)) < MAX_RESPONSE_BYTES // SHORT_PART

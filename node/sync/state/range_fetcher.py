@@ -14,13 +14,13 @@ from node.accounts.records import Records
 from node.sync.state.block_changes import RecentChanges
 from node.sync.state.coverage import KEY_SPACE, Span, before
 from node.sync.state.key_ranges import KeyRange, KeyRanges
-from node.sync.state.questions import AboutRange, Questions
+from node.sync.state.questions import SHORT_PART, AboutRange, Outcome, Questions, Worth
 from node.sync.state.state_events import AskRange, CheckRange, RangeChecked, StateEffect
 from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_peers import Topic
 from node.sync.state.state_store import ProvenPart
 from node.sync.state.target import SyncTarget
-from protocols.messages.state_range import ProvenRange
+from protocols.messages.state_range import MAX_LEAVES_BYTES, ProvenRange
 from protocols.types import Height, PeerId
 
 
@@ -123,8 +123,8 @@ class RangeFetcher:
         root = about.target.state_root
         return CheckRange(id=check, root=root, span=about.span, answer=answer)
 
-    def checked(self, event: RangeChecked) -> tuple[PeerId, bool] | None:
-        """Take what a check says; return whose answer it was and whether it is sound."""
+    def checked(self, event: RangeChecked) -> Outcome | None:
+        """Take what a check says; return what the answer was worth, or None if it is late."""
         check = self._checks.pop(event.id, None)
         if check is None:
             return None
@@ -132,14 +132,15 @@ class RangeFetcher:
         if records is None or verified is None:
             about.key_range.tried.add(check.peer)
             self._ranges.release(about.key_range)
-            return check.peer, False
+            return check.peer, Worth.FALSE
         start, last = about.span
         if verified.next is not None:
             last = before(verified.next) or last
         self.total = verified.total
-        self._ranges.advance(about.key_range, last)
+        is_short = verified.next is not None and self._is_short(records)
+        self._ranges.advance(about.key_range, last, tried=[check.peer] if is_short else [])
         self._parts.append(_Part((start, last), records, about.target.number))
-        return check.peer, True
+        return check.peer, Worth.SHORT if is_short else Worth.SOUND
 
     def take_parts(self, recent: RecentChanges) -> tuple[ProvenPart, ...]:
         """Take what can be written, and ask again for what is too old to be rolled forward."""
@@ -152,6 +153,11 @@ class RangeFetcher:
             else:
                 taken.append(ProvenPart(part.span, part.records, later))
         return tuple(taken)
+
+    def _is_short(self, records: Records) -> bool:
+        """Tell whether neither the accounts nor their bytes are near what an answer may have."""
+        is_few = len(records) < self._limits.range_leaves // SHORT_PART
+        return is_few and len(records.payload) < MAX_LEAVES_BYTES // SHORT_PART
 
     def _split(self, peers: int) -> bool:
         """Make a range to ask for, if one is left that takes more than two answers."""

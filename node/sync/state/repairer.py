@@ -8,7 +8,7 @@ ASKING --nodes--> CHECKING --compared--> ASKING, or done
 from dataclasses import dataclass
 
 from node.sync.state.coverage import Span
-from node.sync.state.questions import AboutSubtrees, Questions
+from node.sync.state.questions import AboutSubtrees, Outcome, Questions, Worth, is_much_less
 from node.sync.state.repair import Repair
 from node.sync.state.state_events import AskSubtrees, CompareSubtrees, SubtreesCompared
 from node.sync.state.state_limits import StateLimits
@@ -22,6 +22,7 @@ class _Check:
     id: int
     peer: PeerId
     count: int
+    is_short: bool
 
 
 def topic_of(target: SyncTarget) -> Topic:
@@ -99,19 +100,20 @@ class Repairer:
             self.failed(peer)
             return None
         self._asked = None
-        self._check = _Check(self._questions.take_id(), peer, len(nodes))
+        is_short = is_much_less(nodes, len(about.wanted))
+        self._check = _Check(self._questions.take_id(), peer, len(nodes), is_short)
         wanted = about.wanted[: len(nodes)]
         return CompareSubtrees(id=self._check.id, wanted=wanted, nodes=nodes)
 
-    def compared(self, event: SubtreesCompared) -> tuple[PeerId, bool] | None:
-        """Take what a check says; return whose answer it was and whether it is sound."""
+    def compared(self, event: SubtreesCompared) -> Outcome | None:
+        """Take what a check says; return what the answer was worth, or None if it is late."""
         if self._check is None or self._check.id != event.id:
             return None
         check, self._check = self._check, None
         if event.differing is None:
             self._tried.add(check.peer)
             self._failures += 1
-            return check.peer, False
+            return check.peer, Worth.FALSE
         self._tried.clear()
         self._repair.take(check.count, event.differing)
-        return check.peer, True
+        return check.peer, Worth.SHORT if check.is_short else Worth.SOUND

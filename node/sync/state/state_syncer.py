@@ -32,8 +32,10 @@ from node.sync.state.questions import (
     AboutChanges,
     AboutRange,
     AboutSubtrees,
+    Outcome,
     Question,
     Questions,
+    Worth,
 )
 from node.sync.state.range_fetcher import RangeFetcher
 from node.sync.state.repairer import Repairer
@@ -234,7 +236,7 @@ class StateSyncer:
     def _on_checked(
         self, event: RangeChecked | ChangesChecked | SubtreesCompared, now: float
     ) -> list[StateEffect]:
-        outcome: tuple[PeerId, bool] | None = None
+        outcome: Outcome | None = None
         match event:
             case RangeChecked():
                 outcome = self._ranges.checked(event)
@@ -246,10 +248,16 @@ class StateSyncer:
                 pass
         if outcome is None:
             return []
-        peer, is_sound = outcome
-        if not is_sound:
-            return self._lied(peer, now)
-        self._peers.succeeded(peer)
+        return self._on_outcome(*outcome, now)
+
+    def _on_outcome(self, peer: PeerId, worth: Worth, now: float) -> list[StateEffect]:
+        match worth:
+            case Worth.FALSE:
+                return self._lied(peer, now)
+            case Worth.SHORT:
+                self._peers.failed(peer, now)
+            case Worth.SOUND:
+                self._peers.succeeded(peer)
         return []
 
     def _lied(self, peer: PeerId, now: float) -> list[StateEffect]:

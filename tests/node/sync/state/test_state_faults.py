@@ -256,3 +256,41 @@ def test_answers_to_cancelled_questions_are_late() -> None:
     assert answer is not None
     assert world.machine.handle(answer, world.now) == []
     assert world.machine.held_answers == held
+
+
+@pytest.mark.parametrize("blocks", [0, 40])
+def test_who_gives_as_little_as_it_can_holds_up_nobody(blocks: int) -> None:
+    source, world = made()
+    stingy = server(source, ODD)
+    stingy.is_stingy, stingy.latency_s = True, 0.9 * LIMITS.timeout_s
+    world.start(stingy, server(source))
+    for _ in range(blocks):
+        source.grow_randomly(3)
+    world.choose()
+    world.run()
+    assert world.now < 3 * LIMITS.timeout_s
+    assert sum(ask.peer == ODD for ask in world.asked) < 12
+    assert (world.faults, world.effects) == ([], [])
+
+
+def test_a_repair_does_not_wait_for_who_gives_little() -> None:
+    source, world = made()
+    stingy = server(source, ODD)
+    stingy.is_stingy, stingy.keeps_changes = True, False
+    plain = server(source)
+    plain.keeps_changes = False
+    world.start(stingy, plain)
+    while world.machine.progress.fraction < 0.5:
+        assert world.step()
+    source.grow_randomly(3)
+    world.choose()
+    world.run()
+    assert world.faults == []
+
+
+def test_with_nobody_else_little_has_to_do() -> None:
+    source, world = made(30)
+    stingy = server(source, ODD)
+    stingy.is_stingy = True
+    world.start(stingy)
+    world.run()

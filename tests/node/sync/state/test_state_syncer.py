@@ -104,6 +104,19 @@ def test_questions_go_to_all_peers_and_several_to_each() -> None:
     assert len(world.asked) >= 2 * LIMITS.ranges_per_peer
 
 
+def test_what_is_held_is_bounded_however_many_peers_there_are() -> None:
+    source, world = made(3 * MANY)
+    world.checks_content = False
+    for index in range(10):
+        world.join(honest(source, f"peer {index}"))
+    world.choose()
+    most = 0
+    while not world.is_done:
+        assert world.step()
+        most = max(most, world.machine.held_answers)
+    assert most == LIMITS.held_ranges
+
+
 def test_progress_counts_accounts() -> None:
     source, world = made(MANY)
     world.start(honest(source))
@@ -188,14 +201,15 @@ def test_it_moves_when_it_was_reached() -> None:
 
 def test_it_moves_fifty_times_in_a_row() -> None:
     source, world = made(MANY)
-    world.start(honest(source))
+    world.start(honest(source, "a"), honest(source, "b"))
     for _ in range(50):
         source.grow_randomly(5)
         world.choose()
         steps(world, 2)
     world.run()
     assert world.reached[-1] == source.target()
-    assert world.refetched() < MANY
+    # Nothing that came was thrown away for it.
+    assert world.refetched() < LIMITS.range_leaves
 
 
 def test_it_moves_over_more_blocks_than_an_answer_has() -> None:
