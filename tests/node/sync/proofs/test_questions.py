@@ -353,6 +353,7 @@ def test_blocks_that_are_not_final_or_not_ours_are_not_proven() -> None:
         out_of_range = Unproven("old blocks", ("out of range",))
         assert search.prove(question) == out_of_range
         assert search.reports == []
+        assert BLOCKS not in {protocol for _, protocol in search.asked}
     # A peer on another chain does not know our election block.
     found = Searching(pico(), {"other": full}).prove(BlockHashQuestion(fork, False))
     assert found == Unproven("old blocks", ("not a macro block",))
