@@ -36,8 +36,11 @@ from tests.build.sync import ALL_SERVICES, make_hello
 REDIAL_S = 5.0
 """How often the nodes of a cluster dial whom they have lost."""
 
-FULL = ALL_SERVICES
-LIGHT_SERVICES = Service.HEADERS | Service.MACRO_CHAIN
+SERVICES = {
+    MacroSyncKind.HISTORY: ALL_SERVICES,
+    MacroSyncKind.LIGHT: Service.HEADERS | Service.MACRO_CHAIN,
+    MacroSyncKind.PICO: Service.HEADERS,
+}
 
 
 class WatchedNetwork(SimulatedNetwork):
@@ -64,6 +67,7 @@ class Follower:
     name: str
     config: QueueConfig
     min_peers: int
+    kind: MacroSyncKind
     store: MemoryStore = field(default_factory=MemoryStore)
     reports: list[tuple[PeerId, Fault]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -101,7 +105,7 @@ class Follower:
             clock=VirtualClock(),
             keys=KEY_CACHE,
             in_thread=False,
-            kind=MacroSyncKind.HISTORY if keeps else MacroSyncKind.LIGHT,
+            kind=self.kind,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(self._run_network, nursery.cancel_scope)
@@ -141,7 +145,7 @@ class Follower:
         node.cancel()
 
     def _hello(self) -> Hello:
-        return make_hello(self.chain, FULL if self.config.include_body else LIGHT_SERVICES)
+        return make_hello(self.chain, SERVICES[self.kind])
 
 
 class Followers:
@@ -174,12 +178,19 @@ class Followers:
         min_peers: int = 1,
         known: int = 0,
         dials: bool = True,
+        kind: MacroSyncKind | None = None,
     ) -> list[Follower]:
         """Start nodes that know the first blocks of the branch, each linked to all others."""
         added = []
+        config = config or HISTORY
+        by_bodies = MacroSyncKind.HISTORY if config.include_body else MacroSyncKind.LIGHT
         for _ in range(count):
             node = Follower(
-                self, f"node{len(self.nodes):02}", config or HISTORY, min_peers if self.nodes else 0
+                self,
+                f"node{len(self.nodes):02}",
+                config,
+                min_peers if self.nodes else 0,
+                kind or by_bodies,
             )
             self.nodes.append(node)
             await self.nursery.start(node.run)
