@@ -1,7 +1,11 @@
 """The machine that fetches what it takes to extend the history of a target's epoch.
 
-That is a handful of hashes, which are asked for anew for each target and proven by its history
-root. They are kept in memory: after a restart they are asked for again.
+    target --ask a peer--> peaks --hash to the history root--> reached --new target--> ask again
+                ^                 | they do not: another peer
+                +-----------------+
+
+That is a handful of hashes for each target. They are kept in memory: after a restart they are asked
+for again.
 """
 
 from collections.abc import Sequence

@@ -246,6 +246,22 @@ def test_what_waits_to_be_executed_is_not_pruned() -> None:
     assert chain.block(builder.block_at(20).hash, with_body=True) is not None
 
 
+def test_a_window_below_what_was_pruned_is_pruned_again() -> None:
+    builder = builder_of(20)
+    store, expected = MemoryStore(), MemoryStore()
+    chain = syncing_chain(GENESIS, store)
+    adopt(chain, builder, 8)
+    push_rest(chain, builder.blocks[8:16])
+    chain.move_target(12)
+    assert complete(chain, store, builder, 12) is None
+    replay(chain)
+    assert chain.seal().is_sealed
+    push_rest(chain, builder.blocks[16:])
+    push_rest(full_chain(GENESIS, expected), builder.blocks)
+    for table in (Table.HEIGHTS, Table.HEADERS, Table.BODIES, Table.MAIN_CHAIN):
+        assert contents(store)[table] == contents(expected)[table]
+
+
 def test_a_jump_over_blocks_starts_the_sync_again() -> None:
     builder = builder_of(24)
     chain, store = started(builder, 4)
