@@ -32,9 +32,6 @@ HONEST: Final[dict[RequestProtocol, Callable[[bytes, ChainView], bytes]]] = {
     RequestProtocol.MACRO_CHAIN: lambda payload, chain: serve_macro_chain(
         MacroChainRequest.decode(payload), chain
     ).encode(),
-    RequestProtocol.HISTORY_CHUNK: lambda payload, chain: serve_history_chunk(
-        HistoryChunkRequest.decode(payload), chain
-    ).encode(),
 }
 
 
