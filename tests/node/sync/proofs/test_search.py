@@ -64,6 +64,10 @@ def test_a_dialogue_is_with_one_peer() -> None:
     assert search.begin() == [AskPeer(ONE, FIRST)]
     assert search.handle(Answered(b"a")) == [AskPeer(ONE, SECOND)]
     assert search.handle(Answered(b"b")) == [Proven(ONE, b"ab")]
+    # That was the end: nobody is being asked, and nothing more can come.
+    assert search.unproven.failures == ()
+    with pytest.raises(AssertionError):
+        search.handle(Answered(b"late"))
 
 
 @pytest.mark.parametrize(
