@@ -5,7 +5,8 @@
                        +---------- behind, ahead, gone -------+
 
 One driver feeds it and carries out its effects in order. It is total: an event that makes no
-sense now, such as a late answer, changes nothing.
+sense now, such as a late answer, changes nothing. What no peer can cause is asserted: an answer is
+of the kind of its question, since the driver decodes whatever comes as that.
 """
 
 from collections import Counter
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from node.chain.view import ChainView
-from node.net.network import PeerJoined, PeerLeft
+from node.net.network import PeerJoined, PeerLeft, Verdict
 from node.profiles import MacroSyncKind
 from node.sync.consensus import Consensus
 from node.sync.effects import (
@@ -27,6 +28,7 @@ from node.sync.effects import (
     Emit,
     ReportPeer,
     ResetChain,
+    Resolve,
     SendRequest,
 )
 from node.sync.inputs import (
@@ -73,6 +75,8 @@ class Phase(Enum):
     """No peer to follow."""
     MACRO_SYNC = "macro_sync"
     """Fetching the macro blocks that somebody has above ours."""
+    STATE_SYNC = "state_sync"
+    """Fetching the account state of a final block."""
     LIVE = "live"
     """Following the head."""
 
@@ -104,6 +108,7 @@ class Syncer:
         min_peers: int,
         kind: MacroSyncKind,
         pinned: Target | None = None,
+        follows_without_state: bool = True,
         drift_timeout_s: float = DRIFT_TIMEOUT_S,
     ) -> None:
         """Start without peers.
@@ -114,10 +119,12 @@ class Syncer:
             min_peers: Live peers without which there is no consensus.
             kind: How the newest macro block is reached.
             pinned: The election block that the operator vouches for.
+            follows_without_state: Whether blocks are taken in while the state is being fetched.
             drift_timeout_s: How long a peer may be out of both windows before it is disconnected.
         """
         self._chain = chain
         self._config = config
+        self._follows_without_state = follows_without_state
         voting_keys = VotingKeys(chain)
         needed = Service.BODIES if config.include_body else Service.HEADERS
         self._lists = PeerLists(needed, drift_timeout_s=drift_timeout_s)
@@ -134,8 +141,13 @@ class Syncer:
 
     @property
     def is_established(self) -> bool:
-        """Whether there is consensus."""
-        return self._consensus.is_established
+        """Whether there is consensus, with all that is known at the head."""
+        return self._consensus.is_established and not self._lacks_state
+
+    @property
+    def is_at_macro_head(self) -> bool:
+        """Whether there are peers to follow, and no macro sync leads further."""
+        return bool(self._live.peers) and self._is_reached
 
     @property
     def status(self) -> SyncStatus:
@@ -172,7 +184,15 @@ class Syncer:
         return effects
 
     @property
+    def _lacks_state(self) -> bool:
+        return self._chain.keeps_state and not self._chain.has_state
+
+    @property
     def _is_complete(self) -> bool:
+        return self._is_reached and not self._lacks_state
+
+    @property
+    def _is_reached(self) -> bool:
         """Whether no macro sync is under way.
 
         A peer that only says to be far ahead and sends nothing does not count beside live peers
@@ -200,7 +220,9 @@ class Syncer:
     def _phase(self) -> Phase:
         if self._macro.is_active:
             return Phase.MACRO_SYNC
-        return Phase.LIVE if self._live.peers else Phase.SEARCHING
+        if not self._live.peers:
+            return Phase.SEARCHING
+        return Phase.STATE_SYNC if self._lacks_state else Phase.LIVE
 
     def _on_peer(self, event: PeerJoined | PeerLeft, now: float) -> list[Effect]:
         match event:
@@ -242,6 +264,8 @@ class Syncer:
     def _on_news(
         self, news: HeaderAnnounced | BodyAnnounced | BlockLearnt, now: float
     ) -> list[Effect]:
+        if self._lacks_state and not self._follows_without_state:
+            return self._pass_over(news)
         match news:
             case HeaderAnnounced():
                 return self._from_live(self._live.header_announced(news, now), now)
@@ -250,6 +274,14 @@ class Syncer:
             case BlockLearnt(ticket):
                 self._consensus.fetched(ticket)
                 return self._from_live(self._live.block_learnt(news, now), now)
+
+    def _pass_over(self, news: HeaderAnnounced | BodyAnnounced | BlockLearnt) -> list[Effect]:
+        match news:
+            case BlockLearnt(ticket):
+                self._consensus.fetched(ticket)
+                return []
+            case HeaderAnnounced() | BodyAnnounced():
+                return [Resolve(news.message, Verdict.IGNORE)]
 
     def _on_answer(self, answer: Answer, now: float) -> list[Effect]:
         match answer.id.asker:

@@ -259,6 +259,10 @@ class SyncHarness:
         """Answer a request with blocks."""
         return self._answered(BlocksArrived(sent.id, tuple(blocks), 1000))
 
+    def bring(self, answer: Answer) -> list[Effect]:
+        """Bring any answer to an open request."""
+        return self._answered(answer)
+
     def refuse(self, sent: SendRequest, status: ResponseStatus) -> list[Effect]:
         """Answer a request with a refusal."""
         return self._answered(RequestRefused(sent.id, status))

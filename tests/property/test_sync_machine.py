@@ -11,15 +11,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from node.blocks.block import Block
 from node.blocks.body import Body
+from node.blocks.header import MacroHeader
 from node.blocks.justification import ProducerSignature
 from node.net.network import Verdict
 from node.profiles import MacroSyncKind
+from node.sync.effects import Request, SendRequest
+from node.sync.inputs import BatchSetArrived, HistoryChunkArrived
 from node.sync.live.config import QueueConfig
 from node.sync.macro.history_limits import DEFAULT_LIMITS
 from node.sync.peers import PeerList
 from node.sync.tickets import Asker
 from protocols.limits import MAX_RESPONSE_BYTES
+from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
+from protocols.messages.history_chunk import HistoryChunkRequest
 from protocols.messages.macro_chain import Checkpoint
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
@@ -159,11 +164,33 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 20), answer=st.lists(POOL, max_size=6))
     def answer_anything(self, pick: int, answer: list[Block]) -> None:
-        open_ = [
-            each for each in self.harness.requests.values() if isinstance(each.request, _FOR_BLOCKS)
-        ]
+        open_ = self._asked_for(BlockRequest, MissingBlocksRequest)
         if open_:
             self.harness.answer(open_[pick % len(open_)], answer)
+
+    @rule(pick=st.integers(0, 20), answer=st.lists(st.tuples(POOL, st.integers(0, 9)), max_size=4))
+    def answer_any_batches(self, pick: int, answer: list[tuple[Block, int]]) -> None:
+        open_ = self._asked_for(BatchSetRequest)
+        if open_:
+            sent = open_[pick % len(open_)]
+            self.harness.bring(BatchSetArrived(sent.id, tuple(answer), 1000))
+
+    @rule(pick=st.integers(0, 20), count=st.integers(0, 4), block=POOL)
+    def answer_any_history(self, pick: int, count: int, block: Block) -> None:
+        open_ = self._asked_for(HistoryChunkRequest)
+        if open_:
+            sent = open_[pick % len(open_)]
+            transactions = tuple(transaction(nonce=nonce) for nonce in range(count))
+            root = block.header.history_root if isinstance(block.header, MacroHeader) else None
+            self.harness.bring(HistoryChunkArrived(sent.id, transactions, count, root, 1000))
+
+    def _asked_for(self, *kinds: type[Request]) -> list[SendRequest]:
+        """Return the open requests of these kinds.
+
+        An answer is always of its question's kind: whatever a peer sends is decoded as that, or
+        fails. So machines may assert it.
+        """
+        return [each for each in self.harness.requests.values() if isinstance(each.request, kinds)]
 
     @rule(peer=PEER, numbers=st.lists(st.integers(1, 30), max_size=3), newest=st.integers(0, 30))
     def claim_anything(self, peer: PeerId, numbers: list[int], newest: int) -> None:
@@ -276,9 +303,6 @@ class SyncMachine(RuleBasedStateMachine):
 
 def _open_by_peer(harness: SyncHarness, asker: Asker) -> Iterable[int]:
     return Counter(sent.peer for sent in harness.open_requests(asker)).values()
-
-
-_FOR_BLOCKS = (BlockRequest, MissingBlocksRequest)
 
 
 @cache

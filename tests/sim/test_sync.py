@@ -84,7 +84,7 @@ async def test_a_node_that_joins_inside_the_window_finds_the_head(
 async def test_late_joiner_far_behind_catches_up_and_goes_live(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """Five batches and more, with a window of two: batch by batch, then live."""
+    """Five batches and more, with a window of two: macro sync, then live."""
     cluster = Followers(nursery, short_batches(LENGTH))
     await cluster.add(3, known=26)
     (late,) = await cluster.add(1, config=SMALL_WINDOW)
