@@ -21,7 +21,7 @@ from node.chain.state_mode import (
     state_head,
     sync_target,
 )
-from node.chain.window import window_blocks, window_line
+from node.chain.window import first_missing, window_blocks, window_line
 from node.storage.store import Table, Writer, delete_range
 from protocols.types import Hash32, Height
 
@@ -61,10 +61,7 @@ class StateCompletion:
     def first_missing(self, block: Header) -> Height | None:
         """Return the highest height of a block's window that lacks its whole block, or None."""
         line = window_line(block.number, self._policy)
-        for height, found in window_blocks(self._writer, block.number, line):
-            if found is None:
-                return height
-        return None
+        return first_missing(self._writer, block.number, line)
 
     def write(self, block: Header, peaks: Peaks) -> None:
         """Make the stored accounts the state after a block; everything has been checked."""

@@ -21,7 +21,7 @@ from node.chain.head import ChainHead
 from node.chain.results import BlockError, InvalidBlock
 from node.chain.settings import ChainSettings
 from node.policy import Policy
-from node.storage.store import Reader, Writer
+from node.storage.store import Reader, Table, Writer
 from protocols.types import Hash32, Height
 
 PlacedBlock: TypeAlias = tuple[Height, Block | None]
@@ -40,6 +40,18 @@ def window_blocks(reader: Reader, target: Height, line: Height) -> Iterator[Plac
     for height in range(target, line - 1, -1):
         block_hash = main_hash_at(reader, height)
         yield height, None if block_hash is None else load_block(reader, block_hash, with_body=True)
+
+
+def first_missing(reader: Reader, target: Height, line: Height) -> Height | None:
+    """Return the highest height from a target down to the line that lacks its whole block.
+
+    Nothing is decoded: that comes once, when the window is used.
+    """
+    for height in range(target, line - 1, -1):
+        block_hash = main_hash_at(reader, height)
+        if block_hash is None or reader.get(Table.BODIES, block_hash) is None:
+            return height
+    return None
 
 
 def check_batch(

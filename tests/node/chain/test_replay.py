@@ -4,6 +4,7 @@ from threading import Thread
 
 import pytest
 
+from node.accounts.trie import update
 from node.chain.block_operations import OperationKind
 from node.chain.replay import Replayed, ReplayFailed
 from node.chain.results import (
@@ -55,6 +56,23 @@ def test_a_final_block_that_cannot_be_executed_is_an_error_with_its_place() -> N
         assert state_head(reader) == builder.block_at(5).hash
     # It stays where it was: nothing is lost.
     assert operations(store)[0] == (OperationKind.ACCEPT, 6)
+
+
+def test_a_final_block_over_another_state_is_refused() -> None:
+    builder = builder_of(9)
+    chain, store = started(builder, 4)
+    push_rest(chain, builder.blocks[4:])
+    assert complete(chain, store, builder, 4) is None
+    with store.write() as writer:
+        update(writer, {address(0): None})
+    failed = chain.execute_accepted(100)
+    assert isinstance(failed, ReplayFailed)
+    assert (failed.block, failed.error) == (
+        builder.block_at(5).hash,
+        BlockError.INSUFFICIENT_FUNDS,
+    )
+    with store.read() as reader:
+        assert state_head(reader) == builder.block_at(4).hash
 
 
 def test_a_block_that_comes_while_the_target_is_completed_runs_after_its_parents() -> None:
