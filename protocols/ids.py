@@ -83,7 +83,7 @@ _LIMITS: Final = {
         max_request_bytes=64,
         max_response_bytes=MAX_RESPONSE_BYTES,
         timeout_s=10.0,
-        requests_per_10_s=1000,
+        requests_per_10_s=300,
     ),
     RequestProtocol.HISTORY_CHUNK: RequestLimits(
         number=204,
@@ -125,7 +125,7 @@ _LIMITS: Final = {
         max_request_bytes=128,
         max_response_bytes=MAX_RESPONSE_BYTES,
         timeout_s=10.0,
-        requests_per_10_s=100,
+        requests_per_10_s=20,
     ),
     RequestProtocol.STATE_RANGE: RequestLimits(
         number=212,

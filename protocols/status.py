@@ -25,7 +25,7 @@ class ResponseStatus(IntEnum):
     RATE_LIMITED = 2
     """More requests of this protocol than the limit; ask again later."""
     BUSY = 3
-    """Too many requests of all peers are being served at this moment; ask somebody else."""
+    """Too many requests of this peer, or of all, wait for their turn; ask somebody else."""
     NOT_FOUND = 4
     """The block is not stored."""
     BODIES_NOT_STORED = 5

@@ -5,7 +5,7 @@ E1 <----- E2 <----- E3     elections: by parent election hash, down from the blo
 +- elects who signs M --> l --> l --> n     links: by parent hash, down to the block
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from node.chain.view import ChainSnapshot, ChainView
@@ -15,6 +15,7 @@ from protocols.codec import unpack
 from protocols.limits import MAX_RESPONSE_BYTES
 from protocols.messages.blocks_proof import (
     MAX_ELECTIONS,
+    MAX_LINKS_IN_ALL,
     BlocksProofRequest,
     BlocksProofResponse,
     ProvenBlock,
@@ -31,7 +32,11 @@ _RESPONSE_OVERHEAD_BYTES: Final = 8
 
 
 def serve_blocks_proof(
-    request: BlocksProofRequest, chain: ChainView, *, max_bytes: int = MAX_RESPONSE_BYTES
+    request: BlocksProofRequest,
+    chain: ChainView,
+    *,
+    max_bytes: int = MAX_RESPONSE_BYTES,
+    max_links: int = MAX_LINKS_IN_ALL,
 ) -> BlocksProofResponse | Refusal:
     """Answer with headers that lead from an election block to some blocks.
 
@@ -39,6 +44,7 @@ def serve_blocks_proof(
         request: What is asked for.
         chain: Our chain.
         max_bytes: Largest encoded response; larger proofs are refused.
+        max_links: Most links of all blocks together; before any of them is read.
     """
     policy = chain.policy
     with chain.snapshot() as snapshot:
@@ -51,7 +57,8 @@ def serve_blocks_proof(
             return Refusal(ResponseStatus.OUT_OF_RANGE)
         oldest = policy.election_before(min(request.numbers))
         heights = range(head.number - policy.epoch_length, oldest - 1, -policy.epoch_length)
-        if len(heights) > MAX_ELECTIONS:
+        links = sum(policy.macro_after(number - 1) - number for number in request.numbers)
+        if len(heights) > MAX_ELECTIONS or links > max_links:
             return Refusal(ResponseStatus.PROOF_TOO_LARGE)
         elections = _elections(snapshot, heights)
         blocks = _proven(snapshot, policy, request.numbers)
@@ -71,26 +78,27 @@ def _elections(chain: ChainSnapshot, heights: Sequence[Height]) -> tuple[bytes, 
 def _proven(
     chain: ChainSnapshot, policy: Policy, numbers: Sequence[Height]
 ) -> tuple[ProvenBlock, ...] | None:
-    proven = []
+    """Read each batch once, from its macro block down to the lowest block that is asked for."""
+    lowest: dict[Height, Height] = {}
     for number in numbers:
-        block = _proven_block(chain, number, policy.macro_after(number - 1))
-        if block is None:
+        macro = policy.macro_after(number - 1)
+        lowest[macro] = min(number, lowest.get(macro, macro))
+    batches: dict[Height, tuple[tuple[bytes, bytes], ...]] = {}
+    for macro, low in lowest.items():
+        parts = [_parts_at(chain, height) for height in range(macro, low - 1, -1)]
+        found = tuple(part for part in parts if part is not None)
+        if len(found) < len(parts):
             return None
-        proven.append(block)
-    return tuple(proven)
+        batches[macro] = found
+    return tuple(_proven_block(batches, number, policy) for number in numbers)
 
 
-def _proven_block(chain: ChainSnapshot, number: Height, macro: Height) -> ProvenBlock | None:
-    signed = _parts_at(chain, macro)
-    if signed is None:
-        return None
-    links = []
-    for height in range(macro - 1, number - 1, -1):
-        part = _parts_at(chain, height)
-        if part is None:
-            return None
-        links.append(part[0])
-    return ProvenBlock(*signed, tuple(links))
+def _proven_block(
+    batches: Mapping[Height, Sequence[tuple[bytes, bytes]]], number: Height, policy: Policy
+) -> ProvenBlock:
+    macro = policy.macro_after(number - 1)
+    signed, *below = batches[macro][: macro - number + 1]
+    return ProvenBlock(*signed, tuple(header for header, _ in below))
 
 
 def _parts_at(chain: ChainSnapshot, height: Height) -> tuple[bytes, bytes] | None:

@@ -26,6 +26,7 @@ from node.serve.subtrees import serve_subtrees
 from node.serve.transactions_proof import serve_transactions_proof
 from node.serve.trie_diffs import serve_trie_diffs
 from node.serve.trie_proof import serve_trie_proof
+from node.services.turns import TooManyWaitError, Turns
 from protocols.errors import WireError
 from protocols.ids import RequestProtocol
 from protocols.messages.batch_set import BatchSetRequest
@@ -48,13 +49,6 @@ from protocols.types import PeerId
 MAX_REMEMBERED_PEERS: Final = 1024
 """Several times the peers that can be connected, so that nobody gets a new bucket by pushing
 others out."""
-
-MAX_LARGE_ANSWERS: Final = 128
-"""Answers of up to 10 MiB that are built or wait to be built at one moment. All peers fetch a body
-that is too large for gossip at once; waiting, each of them is no more than its request."""
-
-MAX_THREADS: Final = 2
-"""Worker threads for them: more would only take the processor from the node's own pushes."""
 
 RequestT = TypeVar("RequestT")
 
@@ -93,8 +87,7 @@ class ServeService:
         self._network = network
         self._chain = chain
         self._in_thread = in_thread
-        self._threads = trio.CapacityLimiter(MAX_THREADS)
-        self._large_answers = trio.Semaphore(MAX_LARGE_ANSWERS)
+        self._turns = Turns()
 
     def register(self) -> None:
         """Put the handlers on the network. Once, before the network runs."""
@@ -147,20 +140,17 @@ class ServeService:
             except WireError:
                 self._network.report(peer, Fault.MALFORMED)
                 return Refusal(ResponseStatus.BAD_REQUEST).encode()
-            return await self._answer(route, request)
+            return await self._answer(peer, route, request)
 
         return handle
 
-    async def _answer(self, route: _Route[RequestT], request: RequestT) -> bytes:
+    async def _answer(self, peer: PeerId, route: _Route[RequestT], request: RequestT) -> bytes:
         if not (route.is_large and self._in_thread):
             return route.serve(request, self._chain).encode()
         try:
-            self._large_answers.acquire_nowait()
-        except trio.WouldBlock:
+            async with self._turns.turn(peer):
+                return await trio.to_thread.run_sync(
+                    lambda: route.serve(request, self._chain).encode()
+                )
+        except TooManyWaitError:
             return Refusal(ResponseStatus.BUSY).encode()
-        try:
-            return await trio.to_thread.run_sync(
-                lambda: route.serve(request, self._chain).encode(), limiter=self._threads
-            )
-        finally:
-            self._large_answers.release()

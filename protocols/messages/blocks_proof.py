@@ -14,6 +14,10 @@ MAX_PROVEN_BLOCKS: Final = 16
 MAX_LINKS: Final = 1023
 """Headers between a block and its macro block, which a batch of 1024 blocks bounds."""
 
+MAX_LINKS_IN_ALL: Final = 2048
+"""Links of all blocks of one proof together. A request of a few bytes makes a node read them: two
+blocks of the longest batches, or sixteen of common ones."""
+
 MAX_ELECTIONS: Final = 256
 """Election headers of one proof. At most 65 KB each; the response's size comes first."""
 

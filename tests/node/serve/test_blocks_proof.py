@@ -110,6 +110,19 @@ def test_a_proof_that_is_too_large_is_named() -> None:
     assert isinstance(response, BlocksProofResponse)
 
 
+def test_a_proof_of_too_many_links_is_refused_before_they_are_read() -> None:
+    """Sixteen neighbouring numbers of a long batch would be megabytes for 54 bytes."""
+    known = epochs()
+    request = BlocksProofRequest(election_head=known.at(24), numbers=(1, 2, 14))
+    whole = serve_blocks_proof(request, known.chain)
+    assert isinstance(whole, BlocksProofResponse)
+    links = sum(len(block.links) for block in whole.blocks)
+
+    assert serve_blocks_proof(request, known.chain, max_links=links) == whole
+    refused = serve_blocks_proof(request, known.chain, max_links=links - 1)
+    assert refused == Refusal(ResponseStatus.PROOF_TOO_LARGE)
+
+
 def damaged(content: bytes) -> Iterator[bytes]:
     """Yield some byte strings that differ."""
     for at in (0, 2, len(content) // 2, len(content) - 1):

@@ -13,7 +13,8 @@ from node.chain.chain import Chain
 from node.errors import Fault
 from node.net.scores import POINTS, ScoreLimits
 from node.net.simulated import Hub, LinkConditions, SimulatedNetwork, simulated_address
-from node.services.serve import MAX_LARGE_ANSWERS, MAX_THREADS, ServeService
+from node.services.serve import ServeService
+from node.services.turns import WAITING_PER_PEER
 from protocols.ids import RequestProtocol
 from protocols.messages.batch_set import BatchSetRequest, BatchSetResponse
 from protocols.messages.block import BlockRequest, BlockResponse
@@ -244,7 +245,7 @@ class _Gate(TamperedView):
 
 
 async def test_large_answers_are_built_in_bounded_threads(nursery: trio.Nursery) -> None:
-    """A burst beyond the bound is refused at once; the rest is answered, two at a time."""
+    """A burst of one peer beyond its bound is refused at once; the rest is answered in turn."""
     known = forked()
     gate = _Gate(known.chain)
     client, server = await connected(nursery, gate, in_thread=True)
@@ -255,14 +256,14 @@ async def test_large_answers_are_built_in_bounded_threads(nursery: trio.Nursery)
         answers.append(await client.request(server.peer_id, MISSING_BLOCKS, request))
 
     async with trio.open_nursery() as asking:
-        for _ in range(MAX_LARGE_ANSWERS + 3):
+        for _ in range(1 + WAITING_PER_PEER + 3):
             asking.start_soon(ask)
-        while len(answers) < 3 or gate.reading < MAX_THREADS:
+        while len(answers) < 3 or not gate.reading:
             await trio.lowlevel.checkpoint()
         assert answers == [Refusal(ResponseStatus.BUSY).encode()] * 3
-        assert gate.reading == MAX_THREADS
+        assert gate.reading == 1
         gate.opened.set()
 
     whole = MissingBlocksResponse(blocks=known.bytes_between(1, 1, with_body=True)).encode()
-    assert answers[3:] == [whole] * MAX_LARGE_ANSWERS
+    assert answers[3:] == [whole] * (1 + WAITING_PER_PEER)
     assert await client.request(server.peer_id, MISSING_BLOCKS, request) == whole
