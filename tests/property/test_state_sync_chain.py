@@ -127,6 +127,21 @@ def test_a_synced_store_is_that_of_a_chain_that_executed_everything(
             assert mine[table] == theirs[table], table
 
 
+def test_older_states_and_histories_become_the_same_with_time() -> None:
+    builder, order = grow_forked(GENESIS, 1, 25)
+    start = 2 * POLICY.batch_length
+    node = Node(MemoryStore(), crashes=False)
+    adopt(node.chain, builder, start)
+    above = [block for block in order if block.number > start]
+    push_rest(node.chain, above[:5])
+    for _ in sync(node, builder, Random(1)):
+        pass
+    push_rest(node.chain, above[5:])
+    store = MemoryStore()
+    push_rest(full_chain(GENESIS, store), order)
+    assert contents(node.store) == contents(store)
+
+
 def names(rows: tuple[tuple[bytes, bytes], ...]) -> set[tuple[bytes, bytes]]:
     """Return single values; from when on states can be presented is another matter."""
     return {row for row in rows if row[0] != b"oldest_state"}
