@@ -123,6 +123,23 @@ async def test_silence_costs_one_timeout_and_no_points(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_peer_that_answers_again_is_asked_first(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    hangs = iter([True])
+
+    async def hang_once(peer: PeerId, payload: bytes) -> bytes:
+        return await (hang if next(hangs, False) else tell_the_truth)(peer, payload)
+
+    service, _ = await asking(nursery, {"back": hang_once, "silent": hang})
+    assert isinstance(await service.prove(QUESTION), Unproven)
+    started = trio.current_time()
+    for _ in range(2):
+        assert truth(await service.prove(QUESTION)) == "back"
+    assert trio.current_time() - started < PEER_TIMEOUT_S
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_peer_that_drags_its_answers_out(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
