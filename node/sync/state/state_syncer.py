@@ -426,12 +426,10 @@ class StateSyncer:
         return [Restarted(cause), *cancelled]
 
     def _drop_all(self) -> list[StateEffect]:
-        assert self._newest is not None
         dropped = self._ranges.reset([]) + self._changes.reset()
         if self._repairer is not None:
             dropped += self._repairer.reset()
             self._repairer = None
-        self._recent.forget_up_to(self._newest.number)
         return self._cancel(dropped)
 
     def _cancel(self, names: Iterable[int]) -> list[StateEffect]:
