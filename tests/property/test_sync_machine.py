@@ -11,12 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from node.blocks.block import Block
 from node.blocks.body import Body
-from node.blocks.header import MacroHeader
 from node.blocks.justification import ProducerSignature
 from node.net.network import Verdict
 from node.profiles import MacroSyncKind
 from node.sync.effects import Request, SendRequest
-from node.sync.inputs import BatchSetArrived, HistoryChunkArrived
+from node.sync.inputs import BatchSetArrived
 from node.sync.live.config import QueueConfig
 from node.sync.macro.history_limits import DEFAULT_LIMITS
 from node.sync.peers import PeerList
@@ -24,7 +23,6 @@ from node.sync.tickets import Asker
 from protocols.limits import MAX_RESPONSE_BYTES
 from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
-from protocols.messages.history_chunk import HistoryChunkRequest
 from protocols.messages.macro_chain import Checkpoint
 from protocols.messages.missing_blocks import MissingBlocksRequest
 from protocols.status import ResponseStatus
@@ -174,15 +172,6 @@ class SyncMachine(RuleBasedStateMachine):
         if open_:
             sent = open_[pick % len(open_)]
             self.harness.bring(BatchSetArrived(sent.id, tuple(answer), 1000))
-
-    @rule(pick=st.integers(0, 20), count=st.integers(0, 4), block=POOL)
-    def answer_any_history(self, pick: int, count: int, block: Block) -> None:
-        open_ = self._asked_for(HistoryChunkRequest)
-        if open_:
-            sent = open_[pick % len(open_)]
-            transactions = tuple(transaction(nonce=nonce) for nonce in range(count))
-            root = block.header.history_root if isinstance(block.header, MacroHeader) else None
-            self.harness.bring(HistoryChunkArrived(sent.id, transactions, count, root, 1000))
 
     def _asked_for(self, *kinds: type[Request]) -> list[SendRequest]:
         """Return the open requests of these kinds.
