@@ -14,7 +14,7 @@ import trio
 from node.blocks.block import Block
 from node.errors import Fault
 from node.net.libp2p import router
-from node.profiles import Profile
+from node.profiles import MacroSyncKind, Profile
 from node.sync.live.events import AcceptedAnnouncedBlock
 from node.sync.macro import kinds
 from node.sync.macro.history import HistorySync
@@ -49,7 +49,8 @@ from tests.integration.macro_peers import (
 pytestmark = pytest.mark.network
 
 PROFILES = [Profile.HISTORY, Profile.FULL, Profile.LIGHT, Profile.PICO]
-WITH_HISTORY = [Profile.HISTORY, Profile.FULL]
+WITH_HISTORY = [each for each in PROFILES if each.traits.macro_sync is MacroSyncKind.HISTORY]
+"""Those that end with every block and every transaction from genesis."""
 FETCHED_FIRST = {
     Profile.HISTORY: RequestProtocol.BATCH_SET,
     Profile.LIGHT: RequestProtocol.BLOCK,
