@@ -80,7 +80,7 @@ class StateRangeResponse:
 
     def encode(self) -> bytes:
         """Return the wire form."""
-        answer = None if self.answer is None else [self.answer.leaves, self.answer.proof]
+        answer = None if self.answer is None else (self.answer.leaves, self.answer.proof)
         return encode_success(self.oldest, self.newest, answer)
 
     @classmethod
