@@ -237,8 +237,8 @@ class SyncService:
         """Begin what takes time, in a task of its own."""
         match effect:
             case SendRequest(ticket):
-                self._scopes[ticket] = trio.CancelScope()
-                nursery.start_soon(self._request, effect)
+                scope = self._scopes[ticket] = trio.CancelScope()
+                nursery.start_soon(self._request, effect, scope)
             case CheckQuorum():
                 nursery.start_soon(self._check_quorum, effect)
             case PushBlocks():
@@ -315,16 +315,18 @@ class SyncService:
         log.info("peer_disconnected", peer=effect.peer, reason=effect.reason.value)
         await self._network.disconnect(effect.peer)
 
-    async def _request(self, send: SendRequest) -> None:
+    async def _request(self, send: SendRequest, scope: trio.CancelScope) -> None:
         """Make one request and turn its outcome, good or bad, into one input."""
-        with self._scopes[send.id]:
+        with scope:
             answer = await self._ask(send)
             if send.id.asker is Asker.POLL_BLOCK and isinstance(answer, BlocksArrived):
                 learnt = BlockLearnt(send.id, answer.blocks[0], send.peer)
                 await self._lanes.send(Lane.BLOCKS, learnt)
             else:
                 await self._lanes.send(Lane.CONTROL, answer)
-        del self._scopes[send.id]
+        # A ticket that names another request by now is left to it.
+        if self._scopes.get(send.id) is scope:
+            del self._scopes[send.id]
 
     async def _ask(self, send: SendRequest) -> Answer:
         protocol = PROTOCOLS[type(send.request)]
