@@ -9,7 +9,14 @@ import click
 from cli.options import Duration, timeout_option
 from node.errors import ConfigError
 from node.testnet.expression import Condition, parse
-from node.testnet.spec import Topology, parse_late, parse_load, parse_mix
+from node.testnet.spec import (
+    MAX_PIVOT_INTERVAL,
+    STRATEGIES,
+    Topology,
+    parse_late,
+    parse_load,
+    parse_mix,
+)
 
 DEFAULT_NAME: Final = "testnet"
 
@@ -87,6 +94,16 @@ _NETWORK_OPTIONS: Final = (
         "--topology",
         type=click.Choice([each.value for each in Topology]),
         help=f"Who is connected to whom [{Topology.RANDOM}].",
+    ),
+    click.option(
+        "--sync",
+        type=click.Choice(STRATEGIES),
+        help=f"While Full nodes fetch the state: follow the chain, or wait [{STRATEGIES[0]}].",
+    ),
+    click.option(
+        "--pivot-interval",
+        type=click.IntRange(1, MAX_PIVOT_INTERVAL),
+        help="Blocks between two targets of a state sync.",
     ),
     click.option(
         "--load",

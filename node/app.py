@@ -14,7 +14,7 @@ virtual time over a simulated network, memory and a mock clock.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -35,6 +35,8 @@ from node.services.dialer import DialerService
 from node.services.mempool import MempoolService
 from node.services.proofs import Outcome, ProofService
 from node.services.serve import ServeService
+from node.services.state_session import SessionTools
+from node.services.state_sync import StateSyncService
 from node.services.status import StatusBoard
 from node.services.sync import SyncService
 from node.services.validator import ValidatorService
@@ -43,6 +45,7 @@ from node.storage.store import Store
 from node.sync.live.config import QueueConfig
 from node.sync.macro.target import Target
 from node.sync.proofs.questions import Question
+from node.sync.state.strategy import DEFAULT_STRATEGY, SyncStrategy
 from node.version import AGENT, VERSION
 from protocols.limits import PROTOCOL_VERSION
 from protocols.messages.handshake import Hello
@@ -74,6 +77,10 @@ class NodeParts:
     """Work that takes long runs in worker threads. Not in virtual time."""
     queue: QueueConfig
     min_peers: int
+    strategy: SyncStrategy = DEFAULT_STRATEGY
+    """How the state is fetched, where it is kept."""
+    pivot_interval: int | None = None
+    """Blocks between two targets of that; None is the default."""
     pinned: Target | None = None
     """Election block that the operator vouches for."""
     seeds: tuple[str, ...] = ()
@@ -114,7 +121,9 @@ class Node:
             in_thread=parts.in_thread,
             kind=traits.macro_sync,
             pinned=parts.pinned,
+            follows_without_state=parts.strategy.follows_chain,
         )
+        self._state_sync = self._make_state_sync() if traits.keeps_state else None
         self._proofs = ProofService(
             self._network, self.chain, self._keys, in_thread=parts.in_thread
         )
@@ -153,6 +162,8 @@ class Node:
                 await nursery.start(self._mempool.run)
             if self._validator is not None:
                 await nursery.start(self._validator.run)
+            if self._state_sync is not None:
+                await nursery.start(self._state_sync.run)
             await nursery.start(self._network.run)
             await nursery.start(self._board.run)
             nursery.start_soon(self._dialer.run)
@@ -242,6 +253,29 @@ class Node:
             in_thread=parts.in_thread,
         )
 
+    def _make_state_sync(self) -> StateSyncService:
+        parts = self._parts
+        tools = SessionTools(
+            network=self._network,
+            chain=self.chain,
+            writer=self._writer,
+            store=parts.store,
+            strategy=parts.strategy,
+            in_thread=parts.in_thread,
+        )
+        return StateSyncService(
+            tools,
+            pivot_interval=parts.pivot_interval,
+            is_ready=lambda: self._sync.is_at_macro_head,
+        )
+
+    def _state_facts(self) -> dict[str, Any] | None:
+        """Return how far the state sync is; None while nothing is under way."""
+        status = None if self._state_sync is None else self._state_sync.status()
+        if status is None:
+            return None
+        return {**asdict(status), "state": status.state.value}
+
     def _facts(self) -> dict[str, Any]:
         """Return what counts as news when it changes."""
         head, macro_head, sync = self.chain.head, self.chain.macro_head, self._sync.status()
@@ -263,6 +297,7 @@ class Node:
             "mempool": 0 if self._mempool is None else len(self._mempool.mempool),
             "phase": sync.phase.value,
             "target": sync.target,
+            "state_sync": self._state_facts(),
             "behind": max(self._best_height() - head.number, 0),
             "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
             "buffered": sync.live.buffered,

@@ -18,6 +18,8 @@ from node.profiles import Profile
 from node.settings import Effective, Kind, Layer, Origin, Setting, Value, place_of, resolve
 from node.sync.live.config import QueueConfig
 from node.sync.macro.target import MAX_HEIGHT, Target
+from node.sync.state.pivot_policy import DEFAULT_INTERVAL
+from node.sync.state.strategy import DEFAULT_STRATEGY, SyncStrategy
 from protocols.types import Hash32
 
 FILE_VARIABLE: Final = "HEADWAY_CONFIG"
@@ -181,6 +183,21 @@ SETTINGS: Final = (
         help="Seconds until another peer is asked.",
     ),
     Setting(
+        key="sync.strategy",
+        kind=Kind.TEXT,
+        default=DEFAULT_STRATEGY.value,
+        choices=tuple(strategy.value for strategy in SyncStrategy),
+        help="While the state is fetched, dynamic follows the chain, static waits.",
+    ),
+    Setting(
+        key="sync.pivot_interval",
+        kind=Kind.INTEGER,
+        default=DEFAULT_INTERVAL,
+        minimum=1,
+        maximum=10_000_000,
+        help="Blocks between two targets of a state sync; never more than half of what peers keep.",
+    ),
+    Setting(
         key="sync.pinned_election",
         kind=Kind.TEXT,
         check=_check_pinned,
@@ -207,7 +224,7 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncConfig:
-    """Bounds of block live sync, and where macro sync starts.
+    """Bounds of block live sync, where macro sync starts, and how the state is fetched.
 
     A bound of None follows the network's batch length and block time.
     """
@@ -217,6 +234,8 @@ class SyncConfig:
     tolerate_past_max: int | None = None
     requests_in_flight: int | None = None
     request_timeout_s: float | None = None
+    strategy: SyncStrategy = DEFAULT_STRATEGY
+    pivot_interval: int = DEFAULT_INTERVAL
     pinned_election: str | None = None
     """`NUMBER:HASH`."""
 
@@ -249,7 +268,7 @@ class SyncConfig:
                 f"sync.window_ahead_max must be at least {policy.batch_length}, the length of this"
                 f" network's batches: {ahead}"
             )
-        names = {each.name for each in fields(self)} - {"pinned_election"}
+        names = {each.name for each in fields(self)} & set(QueueConfig.__slots__)
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
         return replace(
             QueueConfig.for_policy(policy, include_body=include_body),
@@ -306,7 +325,7 @@ class NodeConfig:
             max_peers=values["max_peers"],
             rpc=values["rpc"],
             log=LogConfig(**_table(values, "log")),
-            sync=SyncConfig(**_table(values, "sync")),
+            sync=_sync_config(values),
         )
 
 
@@ -375,6 +394,11 @@ def _check_together(settings: Mapping[str, Effective]) -> None:
 def _refuse(settings: Mapping[str, Effective], key: str, reason: str) -> None:
     place = place_of(SETTINGS_BY_KEY[key], settings[key].origin)
     raise ConfigError(f"{place}: {reason}")
+
+
+def _sync_config(values: Mapping[str, Any]) -> SyncConfig:
+    table = _table(values, "sync")
+    return SyncConfig(**{**table, "strategy": SyncStrategy(table["strategy"])})
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -107,6 +107,8 @@ async def _run(
         queue=config.sync.queue_config(genesis.policy, include_body=traits.include_body),
         pinned=config.sync.pinned(genesis.policy),
         min_peers=config.min_peers,
+        strategy=config.sync.strategy,
+        pivot_interval=config.sync.pivot_interval,
         seeds=config.seeds,
         status_interval_s=config.log.status_s,
     )

@@ -38,6 +38,8 @@ class MacroSyncKind(StrEnum):
 
     HISTORY = "history"
     """Every block and transaction from genesis."""
+    STATE = "state"
+    """As live sync as long as it leads there, else as LIGHT; the state is fetched afterwards."""
     LIGHT = "light"
     """Macro blocks alone, each verified by the validators of the one before."""
     PICO = "pico"

@@ -153,8 +153,9 @@ class Chain(StateSyncChain):
     ) -> tuple[PushResult, ...]:
         """Adopt macro blocks without what lies between them; stop after the first that is wrong.
 
-        Only where there is no state. One durable commit for all of them, under the same conditions
-        as `push`. A state sync that was under way begins anew: what lies between is not known.
+        Only where not all history is kept. One durable commit for all of them, under the same
+        conditions as `push`. What lies between is not known, so where state is kept it is no longer
+        there: a state sync begins, or begins anew.
 
         Args:
             blocks: Ascending: election blocks of consecutive epochs after our election head, then
@@ -165,7 +166,7 @@ class Chain(StateSyncChain):
         Raises:
             StorageError: The disk refused. Nothing has happened.
         """
-        assert not (self.keeps_state and self.has_state)
+        assert not self.keeps_history
         with self._pushing:
             with self._store.write() as writer:
                 adopter = MacroAdopter(self._settings, writer, self._head, self._clock.now_ms())
@@ -178,6 +179,7 @@ class Chain(StateSyncChain):
                     clear(writer)
                 self._note_head(writer, adopter.head)
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
+            self._has_state = self._has_state and adopter.head is self._head
             self._head = adopter.head
         return results
 

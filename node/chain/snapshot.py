@@ -83,8 +83,9 @@ class StoredChain:
         """Return the peaks of a history after a block, as `load_peaks_at` does."""
         return load_peaks_at(self.reader, policy, height)
 
+    @property
     def has_state(self) -> bool:
-        """Tell whether the state is complete, where it is kept."""
+        """Whether the state is complete, where it is kept."""
         return not is_syncing(self.reader)
 
     def states(self) -> ProvableStates:

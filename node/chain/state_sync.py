@@ -51,7 +51,8 @@ class SealOutcome:
     """What came of closing the queue."""
 
     is_sealed: bool
-    """False if final blocks are still to be executed; then nothing has happened."""
+    """False if final blocks are still to be executed, or the sync has begun anew meanwhile; then
+    nothing has happened."""
     invalid: InvalidBlock | None = None
     """A block above the macro head that cannot be executed. It is deleted, with all above it."""
     events: tuple[ChainEvent, ...] = ()
@@ -184,7 +185,7 @@ class StateSyncChain(ChainReader):
         """
         with self._pushing:
             with self._store.write() as writer:
-                if block_operations.holds_accepted(writer):
+                if state_head(writer) is None or block_operations.holds_accepted(writer):
                     return SealOutcome(is_sealed=False)
                 replayer = Replayer(self._settings, writer)
                 invalid = self._execute_branch(replayer)

@@ -92,8 +92,9 @@ class ChainSnapshot(Protocol):
         """
         ...
 
+    @property
     def has_state(self) -> bool:
-        """Tell whether the state is complete, where it is kept: not while it is being fetched."""
+        """Whether the state is complete, where it is kept: not while it is being fetched."""
         ...
 
     def states(self) -> ProvableStates:
@@ -127,6 +128,11 @@ class ChainView(Protocol):
     @property
     def keeps_state(self) -> bool:
         """Whether blocks are executed and account state is kept."""
+        ...
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the state of the head is stored: not yet while it is being fetched."""
         ...
 
     @property

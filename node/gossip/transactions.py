@@ -52,6 +52,8 @@ class Refusal(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     SENDER_FULL = "sender_full"
     FULL = "full"
+    NO_STATE = "no_state"
+    """The node does not have the state yet that it would be checked against."""
 
     @property
     def is_a_fault(self) -> bool:

@@ -16,7 +16,7 @@ def serve_state_range(request: StateRangeRequest, chain: ChainView) -> StateRang
     if not chain.keeps_state:
         return Refusal(ResponseStatus.STATE_NOT_STORED)
     with chain.snapshot() as snapshot:
-        if not snapshot.has_state():
+        if not snapshot.has_state:
             return Refusal(ResponseStatus.STATE_NOT_STORED)
         states = snapshot.states()
         return StateRangeResponse(

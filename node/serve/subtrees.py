@@ -10,7 +10,7 @@ from protocols.status import Refusal, ResponseStatus
 def serve_subtrees(request: SubtreesRequest, chain: ChainView) -> SubtreesResponse | Refusal:
     """Answer with the node at each place, or only with the heights whose states are kept."""
     with chain.snapshot() as snapshot:
-        if not (chain.keeps_state and snapshot.has_state()):
+        if not (chain.keeps_state and snapshot.has_state):
             return Refusal(ResponseStatus.STATE_NOT_STORED)
         states = snapshot.states()
         return SubtreesResponse(

@@ -27,7 +27,7 @@ def serve_trie_diffs(
             of one block always fit.
     """
     with chain.snapshot() as snapshot:
-        if not (chain.keeps_state and snapshot.has_state()):
+        if not (chain.keeps_state and snapshot.has_state):
             return Refusal(ResponseStatus.STATE_NOT_STORED)
         target = snapshot.header(request.target)
         if target is None:

@@ -11,7 +11,7 @@ def serve_trie_proof(request: TrieProofRequest, chain: ChainView) -> TrieProofRe
     if not chain.keeps_state:
         return Refusal(ResponseStatus.STATE_NOT_STORED)
     with chain.snapshot() as snapshot:
-        if not snapshot.has_state():
+        if not snapshot.has_state:
             return Refusal(ResponseStatus.STATE_NOT_STORED)
         target = snapshot.header(request.target)
         if target is None:

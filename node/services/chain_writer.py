@@ -129,6 +129,10 @@ class ChainWriter:
         """Forget all blocks above genesis, in turn with all pushes. There are no events of it."""
         await self._in_turn(self._chain.reset_to_genesis)
 
+    async def do(self, task: Callable[[], ResultT]) -> ResultT:
+        """Do something else with chain or store, in turn with pushes. No subscriber hears of it."""
+        return await self._in_turn(task)
+
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""
         sender, receiver = trio.open_memory_channel[ChainEvent](EVENTS_BUFFERED)

@@ -72,6 +72,8 @@ class MempoolService:
 
         Cancelled, it may wait here without having been announced.
         """
+        if not self._chain.has_state:
+            return Refusal.NO_STATE
         refusal = admit(transaction, self._chain, self.mempool)
         if refusal is None:
             await self._network.publish(Topic.TRANSACTIONS, transaction.encode())
@@ -90,7 +92,8 @@ class MempoolService:
                     log.debug("transaction_rejected", peer=message.sender, reason=str(reason))
 
     def _judge(self, message: GossipMessage) -> Judgement:
-        if not self._peers.take(message.sender, trio.current_time()):
+        is_within_rate = self._peers.take(message.sender, trio.current_time())
+        if not is_within_rate or not self._chain.has_state:
             return Judgement(Verdict.IGNORE)
         return judge_transaction(message.payload, self._chain, self.mempool)
 

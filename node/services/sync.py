@@ -113,6 +113,7 @@ class SyncService:
         in_thread: bool,
         kind: MacroSyncKind,
         pinned: Target | None = None,
+        follows_without_state: bool = True,
         drift_timeout_s: float = DRIFT_TIMEOUT_S,
     ) -> None:
         """Subscribe to the topics; nothing runs before `run`.
@@ -129,6 +130,7 @@ class SyncService:
                 wait for threads.
             kind: How the newest macro block is reached.
             pinned: The election block that the operator vouches for.
+            follows_without_state: Whether blocks are taken in while the state is being fetched.
             drift_timeout_s: How long a peer may be out of both windows.
         """
         self._network = network
@@ -143,6 +145,7 @@ class SyncService:
             min_peers=min_peers,
             kind=kind,
             pinned=pinned,
+            follows_without_state=follows_without_state,
             drift_timeout_s=drift_timeout_s,
         )
         self._intake = AnnouncementIntake(config.announcements_per_10_s)
@@ -163,6 +166,11 @@ class SyncService:
     def is_established(self) -> bool:
         """Whether there is consensus on the head."""
         return self._machine.is_established
+
+    @property
+    def is_at_macro_head(self) -> bool:
+        """Whether there are peers to follow, and no macro sync leads further."""
+        return self._machine.is_at_macro_head
 
     def status(self) -> SyncStatus:
         """Return where the sync stands."""

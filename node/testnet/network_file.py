@@ -25,8 +25,10 @@ from node.duration import parse_duration
 from node.errors import ConfigError
 from node.testnet.spec import (
     MAX_NODES,
+    MAX_PIVOT_INTERVAL,
     MAX_START_AT,
     PROFILES,
+    STRATEGIES,
     NodeGroup,
     Topology,
     parse_load,
@@ -115,6 +117,12 @@ def _topology(text: str) -> str:
     return text
 
 
+def _strategy(text: str) -> str:
+    if text not in STRATEGIES:
+        raise ConfigError(f"{text!r} is none of {', '.join(STRATEGIES)}")
+    return text
+
+
 def _within(low: int, high: int) -> Callable[[int], int]:
     def read(number: int) -> int:
         if not low <= number <= high:
@@ -134,6 +142,8 @@ _KEYS: Final = {
     "batches_per_epoch": _Key("batches_per_epoch", int, _within(1, 1024)),
     "topology": _Key("topology", str, _topology),
     "validators": _Key("validators", int, _within(1, MAX_NODES)),
+    "sync": _Key("sync", str, _strategy),
+    "pivot_interval": _Key("pivot_interval", int, _within(1, MAX_PIVOT_INTERVAL)),
     "load": _Key("load_tps", str, parse_load),
 }
 

@@ -162,7 +162,7 @@ def _write_node(
     keys[node.name].save(files.keys)
     seeds = [_address(spec.nodes[target], keys, ports) for target in targets]
     min_peers = _min_peers(spec, node, neighbours)
-    files.config.write_text(_settings(node, ports[node.name], seeds, min_peers), "utf-8")
+    files.config.write_text(_settings(spec, node, ports[node.name], seeds, min_peers), "utf-8")
 
 
 def _min_peers(spec: NetworkSpec, node: NodeSpec, neighbours: Iterable[int]) -> int:
@@ -182,7 +182,9 @@ def _address(node: NodeSpec, keys: Mapping[str, NodeKeys], ports: Mapping[str, N
     return f"/ip4/127.0.0.1/tcp/{ports[node.name].p2p}/p2p/{keys[node.name].peer_id}"
 
 
-def _settings(node: NodeSpec, ports: NodePorts, seeds: list[str], min_peers: int) -> str:
+def _settings(
+    spec: NetworkSpec, node: NodeSpec, ports: NodePorts, seeds: list[str], min_peers: int
+) -> str:
     """Return the node's config.toml. Paths in it are relative to its folder."""
     quoted = ",\n".join(f'    "{seed}"' for seed in seeds)
     return f"""\
@@ -198,4 +200,13 @@ min_peers = {min_peers}
 seeds = [
 {quoted}
 ]
-"""
+{_sync_settings(spec)}"""
+
+
+def _sync_settings(spec: NetworkSpec) -> str:
+    lines = ["[sync]"]
+    if spec.sync is not None:
+        lines.append(f'strategy = "{spec.sync}"')
+    if spec.pivot_interval is not None:
+        lines.append(f"pivot_interval = {spec.pivot_interval}")
+    return "\n".join([*lines, ""]) if len(lines) > 1 else ""

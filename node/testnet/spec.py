@@ -29,6 +29,12 @@ MAX_DEFAULT_VALIDATORS: Final = 7
 MAX_START_AT: Final = 10_000_000
 """A height that no local network reaches."""
 
+STRATEGIES: Final = ("dynamic", "static")
+"""How a node that fetches its state goes about it, the default first."""
+
+MAX_PIVOT_INTERVAL: Final = 10_000_000
+"""As for a single node."""
+
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:tps|/s)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -79,6 +85,10 @@ class NetworkSpec:
     """Short batches, so that finality is seen within seconds."""
     batches_per_epoch: int = 4
     slots: int = 64
+    sync: str | None = None
+    """Strategy of state sync, if not the default."""
+    pivot_interval: int | None = None
+    """Blocks between two targets of it, if not the default."""
     load_tps: float = 0.0
     """Transactions per second of the workload; 0 is none."""
     load_accounts: int = 64

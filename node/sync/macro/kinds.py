@@ -38,6 +38,8 @@ def make_macro_sync(
         return MacroSync(chain, config, HistorySync(chain), pinned=pinned)
     fetcher = LightFetcher(chain, timeout_s=config.request_timeout_s)
     light = MacroSync(chain, config, fetcher, pinned=pinned)
+    if kind is MacroSyncKind.STATE:
+        return MacroSync(chain, config, fetcher, pinned=pinned, is_last_resort=True)
     if kind is MacroSyncKind.LIGHT:
         return light
     return PicoSync(chain, config, light, pinned=pinned)
@@ -46,6 +48,7 @@ def make_macro_sync(
 _SERVICES: Final = {
     # A Full has the newest epochs, and all of a young network. What it has pruned it refuses.
     MacroSyncKind.HISTORY: Service.MACRO_CHAIN | Service.BODIES,
+    MacroSyncKind.STATE: Service.MACRO_CHAIN,
     MacroSyncKind.LIGHT: Service.MACRO_CHAIN,
     MacroSyncKind.PICO: Service.MACRO_CHAIN,
 }

@@ -35,7 +35,7 @@ from node.sync.inputs import (
     RequestRefused,
 )
 from node.sync.live.config import QueueConfig
-from node.sync.macro.claims import NoClaim, read_claim
+from node.sync.macro.claims import NoClaim, read_claim, targets_of
 from node.sync.macro.fetcher import (
     Claim,
     EndReason,
@@ -139,6 +139,7 @@ class MacroSync:
         fetcher: Fetcher,
         *,
         pinned: Target | None = None,
+        is_last_resort: bool = False,
     ) -> None:
         """Start without peers.
 
@@ -147,11 +148,13 @@ class MacroSync:
             config: Bounds.
             fetcher: Brings the chain to what peers claim.
             pinned: The election block that the operator vouches for: who claims another, lies.
+            is_last_resort: The fetcher gives up the state, so whoever can be followed live is.
         """
         self._chain = chain
         self._config = config
         self._fetcher = fetcher
         self._pinned = pinned
+        self._is_last_resort = is_last_resort
         self._candidates: dict[PeerId, _Candidate] = {}
         self._next_number = 0
 
@@ -295,6 +298,8 @@ class MacroSync:
         """ASKING -> AHEAD, PLACING or outdated."""
         match read_claim(claimed, self._chain, candidate.start, self._pinned):
             case Claim() as claim:
+                if self._is_last_resort and self._is_followed(claim, candidate):
+                    return [self._place(peer, candidate, now)]
                 candidate.state = _State.AHEAD
                 return self._sort(self._fetcher.add_source(peer, claim), now)
             case NoClaim.NOTHING_NEW:
@@ -303,6 +308,12 @@ class MacroSync:
                 return self._give_up(peer)
             case NoClaim.LIE:
                 return [ReportPeer(peer, Fault.FALSE_CLAIM), *self._give_up(peer)]
+
+    def _is_followed(self, claim: Claim, candidate: _Candidate) -> bool:
+        """Tell whether live sync leads to what is claimed: nobody has said yet that it does not."""
+        top = targets_of(claim, self._chain.policy)[-1].height
+        is_near = gap_of(self._chain, self._config, top) <= 0
+        return is_near and not is_beyond(self._chain, candidate.beyond)
 
     def _on_head(
         self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
@@ -314,6 +325,8 @@ class MacroSync:
         is_unreached = gap == 0 and is_beyond(self._chain, candidate.beyond)
         if is_unreached or (gap > 0 and candidate.can_lead):
             # It has just closed another batch, or it lies: it leads to no macro block.
+            if self._is_last_resort and candidate.beyond is None:
+                candidate.beyond = self._chain.macro_head.number
             return self._on_failure(peer, candidate, now)
         del self._candidates[peer]
         return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]

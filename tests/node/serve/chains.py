@@ -153,6 +153,10 @@ class TamperedView:
         return self.chain.keeps_state
 
     @property
+    def has_state(self) -> bool:
+        return self.chain.has_state
+
+    @property
     def keeps_history(self) -> bool:
         return self.chain.keeps_history
 
@@ -225,10 +229,6 @@ class TamperedView:
     def history_peaks(self, policy: Policy, height: Height) -> Peaks | None:
         with self.chain.snapshot() as snapshot:
             return snapshot.history_peaks(policy, height)
-
-    def has_state(self) -> bool:
-        with self.chain.snapshot() as snapshot:
-            return snapshot.has_state()
 
     def states(self) -> ProvableStates:
         with self.chain.snapshot() as snapshot:

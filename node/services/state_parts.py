@@ -1,0 +1,324 @@
+"""The three parts of a state sync as its task drives them: each a machine and its outside world."""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+
+import structlog
+import trio
+
+from node.chain.chain import Chain
+from node.chain.history_tree import Peaks
+from node.errors import Fault
+from node.services.state_answers import Ask
+from node.storage.store import Store, Writer
+from node.sync.effects import ReportPeer
+from node.sync.state import coverage as stored_coverage
+from node.sync.state import state_store
+from node.sync.state.block_syncer import BlockSyncer
+from node.sync.state.history_syncer import HistorySyncer
+from node.sync.state.part_events import (
+    AskBlocks,
+    AskPeaks,
+    BatchStored,
+    BlockEffect,
+    FindLowest,
+    HistoryEffect,
+    LowestFound,
+    StoreBatch,
+)
+from node.sync.state.state_events import (
+    ApplyBlocks,
+    AskChanges,
+    AskRange,
+    AskSubtrees,
+    Begin,
+    Build,
+    CancelQuestion,
+    CheckChanges,
+    CheckRange,
+    CompareSubtrees,
+    KeepEqual,
+    RangeChecked,
+    RepairStarted,
+    Restarted,
+    StateEffect,
+    StateInput,
+    TargetChosen,
+    TargetPassed,
+    TargetReached,
+    TargetTooOld,
+    WriteParts,
+)
+from node.sync.state.state_progress import StateProgress
+from node.sync.state.state_syncer import StateSyncer
+from node.sync.state.state_work import run_check_changes, run_check_range, run_compare, run_job
+from node.sync.state.target import SyncTarget
+from protocols.types import Height, PeerId, Service
+
+log = structlog.get_logger("state_sync")
+
+ACCOUNTS: Final = "accounts"
+
+Event: TypeAlias = Any
+"""An input of the machine of the part that it goes to."""
+
+
+class Outside(Protocol):
+    """What a part can have done. Nothing of it waits: answers come back as events of the part."""
+
+    def ask(self, part: str, ask: Ask) -> None:
+        """Ask a peer."""
+        ...
+
+    def cancel(self, part: str, question: int) -> None:
+        """Give up a question."""
+        ...
+
+    def work(self, part: str, task: Callable[[], Event]) -> None:
+        """Do something slow that only reads."""
+        ...
+
+    def in_turn(self, part: str, task: Callable[[], Event]) -> None:
+        """Change the store through the chain, in turn with pushes."""
+        ...
+
+    def commit(self, part: str, task: Callable[[Writer], Event]) -> None:
+        """Change the store in a transaction of its own, in turn with pushes."""
+        ...
+
+    def report(self, peer: PeerId, fault: Fault) -> None:
+        """Take score from a peer."""
+        ...
+
+    def reached(self, part: str, target: SyncTarget) -> None:
+        """Note that a part has all of a target."""
+        ...
+
+    def fail(self, cause: str) -> None:
+        """End this attempt."""
+        ...
+
+
+class Part(Protocol):
+    """One part of the sync. All of it is called by one task."""
+
+    @property
+    def name(self) -> str:
+        """What the coordinator knows it by."""
+        ...
+
+    @property
+    def services(self) -> Service:
+        """What a peer must serve to be asked."""
+        ...
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        ...
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target."""
+        ...
+
+    def feed(self, event: Event) -> None:
+        """Take an event, and have done what follows from it."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is to be fed, monotonic clock, or None."""
+        ...
+
+
+class AccountsPart:
+    """All accounts."""
+
+    name = ACCOUNTS
+    services = Service.STATE
+
+    def __init__(self, outside: Outside, chain: Chain, store: Store) -> None:
+        """Go on where the store stands."""
+        self._outside = outside
+        self._chain = chain
+        self._store = store
+        with store.read() as reader:
+            self._machine = StateSyncer(state_store.load(reader), stored_coverage.load(reader))
+        self.leaves = 0
+        """Accounts that have been proven to us."""
+        self.restarts = 0
+        """Times that what was stored turned out to be of no use, in part or at all."""
+
+    @property
+    def progress(self) -> StateProgress:
+        """How far it is."""
+        return self._machine.progress
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        self.feed(TargetChosen(target))
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target."""
+        self.feed(TargetChosen(target))
+
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is to be fed."""
+        return self._machine.next_deadline()
+
+    def feed(self, event: StateInput) -> None:
+        """Take an event, and have done what follows from it."""
+        if isinstance(event, RangeChecked) and event.records is not None:
+            self.leaves += len(event.records)
+            log.debug("range_received", leaves=len(event.records))
+        for effect in self._machine.handle(event, trio.current_time()):
+            self._perform(effect)
+
+    def _perform(self, effect: StateEffect) -> None:
+        match effect:
+            case AskRange() | AskChanges() | AskSubtrees():
+                self._outside.ask(self.name, effect)
+            case CancelQuestion(question):
+                self._outside.cancel(self.name, question)
+            case CheckRange() | CheckChanges() | CompareSubtrees():
+                self._outside.work(self.name, lambda: self._check(effect))
+            case Begin() | WriteParts() | ApplyBlocks() | Build() | KeepEqual():
+                self._outside.commit(self.name, lambda writer: run_job(effect, writer))
+            case ReportPeer(peer, fault):
+                self._outside.report(peer, fault)
+            case TargetReached(target):
+                self._outside.reached(self.name, target)
+            case TargetTooOld() | TargetPassed() | RepairStarted() | Restarted():
+                self._note(effect)
+
+    def _note(self, effect: TargetTooOld | TargetPassed | RepairStarted | Restarted) -> None:
+        match effect:
+            case TargetTooOld(target):
+                self._outside.fail(f"no peer has the state of block {target.number} any more")
+            case TargetPassed(stored):
+                self._outside.fail(f"the accounts are those of block {stored.number} already")
+            case RepairStarted(cause):
+                self.restarts += 1
+                log.warning("state_compared", reason=cause)
+            case Restarted(cause):
+                self.restarts += 1
+                log.warning("state_restarted", reason=cause)
+
+    def _check(self, check: CheckRange | CheckChanges | CompareSubtrees) -> StateInput:
+        match check:
+            case CheckRange():
+                return run_check_range(check)
+            case CheckChanges():
+                return run_check_changes(check, self._header_at)
+            case CompareSubtrees():
+                with self._store.read() as reader:
+                    return run_compare(check, reader)
+
+    def _header_at(self, height: Height) -> Any:
+        found = self._chain.hash_at(height)
+        return None if found is None else self._chain.header(found)
+
+
+class BlocksPart:
+    """The blocks of the validity window."""
+
+    services = Service.BODIES
+
+    def __init__(self, outside: Outside, chain: Chain) -> None:
+        """Begin idle."""
+        self._outside = outside
+        self._chain = chain
+        self._machine = BlockSyncer(chain.policy)
+        self.name = self._machine.name
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        self._perform_all(self._machine.sync(target, trio.current_time()))
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target."""
+        self._perform_all(self._machine.update_target(target, trio.current_time()))
+
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is to be fed."""
+        return self._machine.next_deadline()
+
+    def feed(self, event: Event) -> None:
+        """Take an event, and have done what follows from it."""
+        self._perform_all(self._machine.handle(event, trio.current_time()))
+
+    def _perform_all(self, effects: Any) -> None:
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: BlockEffect) -> None:
+        match effect:
+            case AskBlocks():
+                self._outside.ask(self.name, effect)
+            case FindLowest(name, target):
+                self._outside.work(
+                    self.name, lambda: LowestFound(name, self._chain.lowest_whole(target))
+                )
+            case StoreBatch(name, blocks):
+                self._outside.in_turn(
+                    self.name, lambda: BatchStored(name, self._chain.store_batch(blocks))
+                )
+            case _:
+                perform_common(self._outside, self.name, effect)
+
+
+class HistoryPart:
+    """What it takes to extend the history of transactions."""
+
+    services = Service.STATE
+
+    def __init__(self, outside: Outside) -> None:
+        """Begin idle."""
+        self._outside = outside
+        self._machine = HistorySyncer()
+        self.name = self._machine.name
+
+    @property
+    def peaks(self) -> Peaks | None:
+        """Those of the newest target."""
+        return self._machine.peaks
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        self._perform_all(self._machine.sync(target, trio.current_time()))
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target."""
+        self._perform_all(self._machine.update_target(target, trio.current_time()))
+
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is to be fed."""
+        return self._machine.next_deadline()
+
+    def feed(self, event: Event) -> None:
+        """Take an event, and have done what follows from it."""
+        self._perform_all(self._machine.handle(event, trio.current_time()))
+
+    def _perform_all(self, effects: Any) -> None:
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: HistoryEffect) -> None:
+        match effect:
+            case AskPeaks():
+                self._outside.ask(self.name, effect)
+            case _:
+                perform_common(self._outside, self.name, effect)
+
+
+def perform_common(
+    outside: Outside, part: str, effect: CancelQuestion | ReportPeer | TargetReached | TargetTooOld
+) -> None:
+    """Carry out what the smaller parts have in common."""
+    match effect:
+        case CancelQuestion(question):
+            outside.cancel(part, question)
+        case ReportPeer(peer, fault):
+            outside.report(peer, fault)
+        case TargetReached(target):
+            outside.reached(part, target)
+        case TargetTooOld(target):
+            outside.fail(f"{part}: no peer has what belongs to block {target.number} any more")

@@ -1,0 +1,446 @@
+"""One attempt at a state sync: the task that owns the coordinator and the machines of its parts.
+
+    answers, checks, commits --> inbox --> parts ----reached----> coordinator
+    blocks that became final --> inbox -----------accepted------> coordinator
+                                             effects <-----------+
+
+Everything durable is done in turn with pushes. When macro blocks have been adopted meanwhile, the
+store has forgotten this attempt: the next of its commits sees that, changes nothing, and ends it.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+import structlog
+import trio
+
+from node.chain import block_operations
+from node.chain.block_store import load_block
+from node.chain.chain import Chain
+from node.chain.replay import ReplayFailed
+from node.chain.results import ChainEvent, Finalized
+from node.chain.state_mode import is_syncing, state_head, sync_target
+from node.errors import Fault, PeerFaultError, UnavailableError
+from node.net.network import Network
+from node.services.chain_writer import ChainWriter
+from node.services.state_answers import Ask, StateAnswer, decode_state_answer, encode_ask
+from node.services.state_parts import AccountsPart, BlocksPart, Event, HistoryPart, Part
+from node.storage.store import Reader, Store, Writer
+from node.sync.inputs import DeadlinePassed
+from node.sync.state import coordinator as machine
+from node.sync.state.coordinator import Coordinator, CoordinatorEffect, CoordinatorInput
+from node.sync.state.finalizer import finalize
+from node.sync.state.pivot_policy import PivotPolicy
+from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
+from node.sync.state.strategy import SyncStrategy
+from node.sync.state.target import SyncTarget
+from protocols.errors import WireError
+from protocols.types import Height, PeerId
+
+log = structlog.get_logger("state_sync")
+
+INBOX_SIZE: Final = 256
+"""More than questions, checks and commits can be under way at once; the rest waits."""
+
+PEER_LOOK_S: Final = 0.5
+"""Between two looks at who is connected: a new peer is asked that much later."""
+
+DECODE_IN_THREAD_BYTES: Final = 64 * 1024
+"""An answer larger than this takes longer to decode than a hop to a thread costs."""
+
+_COORDINATOR: Final = "coordinator"
+_CHAIN: Final = "chain"
+
+ResultT = TypeVar("ResultT")
+
+_Item: TypeAlias = tuple[str, Event]
+"""Whom it is for, and what happened."""
+
+
+class SupersededError(Exception):
+    """The store is no longer on the way to what this attempt is on its way to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetSet:
+    """The store has the first target: the parts may begin."""
+
+    target: SyncTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTools:
+    """What an attempt works with."""
+
+    network: Network
+    chain: Chain
+    writer: ChainWriter
+    store: Store
+    strategy: SyncStrategy
+    in_thread: bool
+    """Slow work runs in worker threads. Not in virtual time."""
+
+
+class StateSession:
+    """Owns one coordinator. Only the task inside `run` touches the machines."""
+
+    def __init__(self, tools: SessionTools, policy: PivotPolicy) -> None:
+        """Begin with what is stored.
+
+        Args:
+            tools: Of the node.
+            policy: Says which blocks become targets.
+        """
+        self._tools = tools
+        self._network, self._chain = tools.network, tools.chain
+        self._writer, self._store = tools.writer, tools.store
+        self.accounts = AccountsPart(self, tools.chain, tools.store)
+        self._history = HistoryPart(self)
+        parts: tuple[Part, ...] = (
+            self.accounts,
+            BlocksPart(self, tools.chain),
+            self._history,
+        )
+        self._parts = {part.name: part for part in parts}
+        self._coordinator = Coordinator(tuple(self._parts), policy)
+        self._sender, self._inbox = trio.open_memory_channel[_Item](INBOX_SIZE)
+        self._todo: deque[CoordinatorInput] = deque()
+        self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
+        self._peers: set[PeerId] = set()
+        self._are_started = False
+        self._cause: str | None = None
+        self._nursery: trio.Nursery
+        with tools.store.read() as reader:
+            self._committed = sync_target(reader)
+            """What the store is on the way to, as far as this attempt has brought it."""
+            done = state_head(reader)
+            found = None if done is None else load_block(reader, done)
+        self._is_complete = found is not None
+        """Whether the target's accounts are the stored state: only execution is left."""
+        header = tools.chain.macro_head if found is None else found.header
+        self._first_target = SyncTarget.of(header)
+        self._last_final = tools.chain.macro_head.number
+
+    @property
+    def state(self) -> machine.State:
+        """Where it stands."""
+        return self._coordinator.state
+
+    @property
+    def target(self) -> SyncTarget:
+        """What it is on the way to."""
+        return self._coordinator.target or self._first_target
+
+    @property
+    def pivots(self) -> int:
+        """How often the target has moved."""
+        return self._coordinator.pivots
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether only execution is left."""
+        return self._is_complete
+
+    @property
+    def state_number(self) -> Height:
+        """Height of the block that the accounts belong to, or will."""
+        stored = self.accounts.progress.stored
+        return self.target.number if stored is None or self._is_complete else stored.number
+
+    def close(self) -> None:
+        """Take no more events. Once it has ended."""
+        self._inbox.close()
+
+    async def run(self) -> str | None:
+        """Sync until it is done, and return None, or say why it cannot be.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._tell(machine.Start(self._first_target))
+            while not self._coordinator.is_over:
+                await self._step()
+            nursery.cancel_scope.cancel()
+        return self._cause
+
+    async def chain_changed(self, event: ChainEvent) -> None:
+        """Hear of the chain. Waits while the inbox is full."""
+        await self._sender.send((_CHAIN, event))
+
+    async def _step(self) -> None:
+        if self._are_started:
+            self._look_at_peers()
+        item = await self._next_item()
+        if item is None:
+            self._pass_deadlines()
+        else:
+            self._take(*item)
+        while self._todo and not self._coordinator.is_over:
+            before = self._coordinator.state
+            for effect in self._coordinator.handle(self._todo.popleft()):
+                self._perform(effect)
+            if self._coordinator.state is not before:
+                log.info(
+                    "state_sync", state=self._coordinator.state.value, target=self.target.number
+                )
+
+    async def _next_item(self) -> _Item | None:
+        try:
+            return self._inbox.receive_nowait()
+        except trio.WouldBlock:
+            pass
+        if self._todo:
+            return None
+        now = trio.current_time()
+        with trio.move_on_at(min([now + PEER_LOOK_S, *self._deadlines()])):
+            return await self._inbox.receive()
+        return None
+
+    def _deadlines(self) -> list[float]:
+        times = (part.next_deadline() for part in self._parts.values())
+        return [time for time in times if time is not None]
+
+    def _pass_deadlines(self) -> None:
+        now = trio.current_time()
+        for part in self._parts.values():
+            deadline = part.next_deadline()
+            if self._are_started and (math.inf if deadline is None else deadline) <= now:
+                part.feed(DeadlinePassed())
+
+    def _take(self, to: str, event: Event) -> None:
+        if to == _CHAIN:
+            self._on_chain(event)
+        elif to != _COORDINATOR:
+            self._parts[to].feed(event)
+        elif isinstance(event, _TargetSet):
+            self._start_parts(event.target)
+        else:
+            self._tell(event)
+
+    def _tell(self, event: CoordinatorInput) -> None:
+        self._todo.append(event)
+
+    def _look_at_peers(self) -> None:
+        present = self._network.peers
+        for peer in [each for each in self._peers if each not in present]:
+            self._peers.discard(peer)
+            for part in self._parts.values():
+                part.feed(ServerLeft(peer))
+        for peer, record in [each for each in present.items() if each[0] not in self._peers]:
+            self._peers.add(peer)
+            for part in self._parts.values():
+                if record.hello.services & part.services == part.services:
+                    part.feed(ServerJoined(peer))
+
+    # --- what the chain says ----------------------------------------------------------------------
+
+    def _on_chain(self, event: ChainEvent) -> None:
+        if not isinstance(event, Finalized) or event.number <= self._last_final:
+            return
+        count, self._last_final = event.number - self._last_final, event.number
+        if len(event.accepted) != count:
+            self.fail("macro blocks were adopted without the blocks between them")
+            return
+        if not (self._coordinator.may_pivot and self._tools.strategy.follows_chain):
+            return
+        for block in event.accepted:
+            header = self._chain.header(block)
+            if header is not None:
+                self._tell(machine.BlockAccepted(SyncTarget.of(header)))
+
+    # --- what the coordinator wants ---------------------------------------------------------------
+
+    def _perform(self, effect: CoordinatorEffect) -> None:
+        match effect:
+            case machine.StartSyncers(target):
+                self._start(target)
+            case machine.UpdateTarget(target):
+                self._move(target)
+            case machine.Finalize() | machine.ExecuteBatch() | machine.Seal():
+                self._complete(effect)
+            case machine.CancelAll():
+                self._nursery.cancel_scope.cancel()
+            case machine.Done(cause):
+                self._cause = cause
+
+    def _complete(self, effect: machine.Finalize | machine.ExecuteBatch | machine.Seal) -> None:
+        match effect:
+            case machine.Finalize(target):
+                self.in_turn(_COORDINATOR, lambda: self._finalize(target))
+            case machine.ExecuteBatch():
+                self.in_turn(_COORDINATOR, self._execute)
+            case machine.Seal():
+                self._nursery.start_soon(self._seal)
+
+    def _start(self, target: SyncTarget) -> None:
+        if not self._is_complete:
+            self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target, _TargetSet(target)))
+            return
+        for name in self._parts:
+            self._tell(machine.SyncerRuns(name))
+        for name in self._parts:
+            self._tell(machine.SyncerDone(name, target))
+
+    def _start_parts(self, target: SyncTarget) -> None:
+        self._are_started = True
+        for name, part in self._parts.items():
+            part.start(target)
+            self._tell(machine.SyncerRuns(name))
+
+    def _move(self, target: SyncTarget) -> None:
+        progress = self.accounts.progress
+        log.info(
+            "pivot_moved",
+            target=target.number,
+            before=self.target.number,
+            accounts_kept=progress.accounts,
+        )
+        for part in self._parts.values():
+            part.move(target)
+        updated = machine.TargetUpdated(target)
+        self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target, updated))
+
+    def _move_commit_target(self, target: SyncTarget, event: Event) -> Event:
+        self._chain.move_target(target.number)
+        self._committed = target.hash
+        return event
+
+    def _finalize(self, target: SyncTarget) -> CoordinatorInput:
+        if self._is_complete:
+            return machine.Finalized()
+        peaks = self._history.peaks
+        assert peaks is not None, "all parts are done"
+        error = self._chain.complete_state(lambda state: finalize(state, target, peaks))
+        if error is not None:
+            return machine.Failed(f"finalizing block {target.number}: {error.value}")
+        self._is_complete = True
+        return machine.Finalized()
+
+    def _execute(self) -> CoordinatorInput:
+        outcome = self._chain.execute_accepted()
+        if isinstance(outcome, ReplayFailed):
+            return machine.Failed(str(outcome))
+        return machine.BatchExecuted(outcome.count)
+
+    async def _seal(self) -> None:
+        outcome = await self._writer.seal()
+        if outcome.invalid is not None:
+            log.warning(
+                "block_dropped",
+                block=outcome.invalid.hash.hex()[:16],
+                reason=outcome.invalid.error.value,
+            )
+        await self._send(_COORDINATOR, machine.SealTried(outcome.is_sealed))
+
+    # --- what the parts want ----------------------------------------------------------------------
+
+    def ask(self, part: str, ask: Ask) -> None:
+        """Ask a peer."""
+        self._scopes[part, ask.id] = trio.CancelScope()
+        self._nursery.start_soon(self._request, part, ask)
+
+    def cancel(self, part: str, question: int) -> None:
+        """Give up a question."""
+        if scope := self._scopes.get((part, question)):
+            scope.cancel()
+
+    def work(self, part: str, task: Callable[[], Event]) -> None:
+        """Do something slow that only reads."""
+        self._nursery.start_soon(self._work_for, part, task)
+
+    def in_turn(self, part: str, task: Callable[[], Event]) -> None:
+        """Change the store through the chain, in turn with pushes."""
+
+        def guarded() -> Event:
+            with self._store.read() as reader:
+                self._check_ours(reader)
+            return task()
+
+        self._nursery.start_soon(self._change, part, guarded)
+
+    def commit(self, part: str, task: Callable[[Writer], Event]) -> None:
+        """Change the store in a transaction of its own, in turn with pushes."""
+
+        def commit() -> Event:
+            with self._store.write(durable=False) as writer:
+                self._check_ours(writer)
+                return task(writer)
+
+        self._nursery.start_soon(self._change, part, commit)
+
+    def report(self, peer: PeerId, fault: Fault) -> None:
+        """Take score from a peer."""
+        log.info("state_refuted", peer=peer, fault=fault.value)
+        self._network.report(peer, fault)
+
+    def reached(self, part: str, target: SyncTarget) -> None:
+        """Note that a part has all of a target."""
+        log.info("part_reached", part=part, target=target.number)
+        self._tell(machine.SyncerDone(part, target))
+
+    def fail(self, cause: str) -> None:
+        """End this attempt."""
+        self._tell(machine.Failed(cause))
+
+    def _check_ours(self, reader: Reader) -> None:
+        """Check that nobody has begun another sync since."""
+        if not is_syncing(reader):
+            raise SupersededError("the state is complete")
+        is_complete = state_head(reader) is not None
+        if is_complete != self._is_complete or (
+            not is_complete and sync_target(reader) != self._committed
+        ):
+            raise SupersededError("another sync has begun")
+
+    async def _change(self, to: str, task: Callable[[], Event]) -> None:
+        try:
+            event = await self._writer.do(task)
+        except SupersededError as error:
+            to, event = _COORDINATOR, machine.Failed(str(error))
+        await self._send(to, event)
+
+    async def _work_for(self, part: str, task: Callable[[], Event]) -> None:
+        await self._send(part, await self._work(task))
+
+    async def _request(self, part: str, ask: Ask) -> None:
+        """Ask one question and turn its outcome, good or bad, into one event."""
+        with self._scopes[part, ask.id]:
+            answer = await self._answer(ask)
+            await self._send(part, answer)
+        del self._scopes[part, ask.id]
+
+    async def _answer(self, ask: Ask) -> StateAnswer:
+        protocol, payload = encode_ask(ask)
+        try:
+            answer = await self._network.request(ask.peer, protocol, payload)
+            if len(answer) < DECODE_IN_THREAD_BYTES:
+                return decode_state_answer(ask, answer)
+            return await self._work(lambda: decode_state_answer(ask, answer))
+        except UnavailableError as error:
+            log.debug("state_not_given", peer=ask.peer, reason=str(error))
+        except PeerFaultError as error:
+            self._network.report(error.peer, error.fault)
+        except WireError as error:
+            log.info("answer_malformed", peer=ask.peer, reason=str(error))
+            self._network.report(ask.peer, Fault.MALFORMED)
+        return StateFailed(ask.id)
+
+    async def _work(self, task: Callable[[], ResultT]) -> ResultT:
+        if self._tools.in_thread:
+            return await trio.to_thread.run_sync(task)
+        await trio.lowlevel.checkpoint()
+        return task()
+
+    async def _send(self, to: str, event: Event) -> None:
+        await self._sender.send((to, event))
+
+
+def queue_length(store: Store) -> int:
+    """Count the operations that wait for the state."""
+    with store.read() as reader:
+        return block_operations.length(reader)

@@ -1,0 +1,139 @@
+"""The task that gets a node its state, whenever it has none."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import trio
+
+from node.chain.finality import STATE_BATCHES
+from node.services.state_session import SessionTools, StateSession, queue_length
+from node.sync.state.coordinator import State
+from node.sync.state.pivot_policy import PivotPolicy
+from protocols.types import Height
+
+log = structlog.get_logger("state_sync")
+
+LOOK_S: Final = 0.5
+"""Between two looks at whether a state is needed."""
+
+PAUSE_MIN_S: Final = 1.0
+"""After an attempt that failed. Each time in a row it is twice as long, up to PAUSE_MAX_S."""
+
+PAUSE_MAX_S: Final = 30.0
+"""Longer than a macro block takes: by then there is another target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSyncStatus:
+    """How far a state sync is, for status lines and commands."""
+
+    state: State
+    target: Height
+    coverage: float
+    """Part of the accounts that is there, 0..1."""
+    accounts: int
+    """That are there."""
+    total: int | None
+    """Of the target's state, as far as known."""
+    pivots: int
+    """How often the target has moved."""
+    queued: int
+    """Operations that wait for the state."""
+    blocks_behind: int
+    """Blocks between the state and the head."""
+    restarts: int
+    """Times that what was stored had to be compared, or was of no use."""
+
+
+class StateSyncService:
+    """Gets the state of a node that keeps one."""
+
+    def __init__(
+        self, tools: SessionTools, *, pivot_interval: int | None, is_ready: Callable[[], bool]
+    ) -> None:
+        """Prepare; nothing happens before `run`.
+
+        Args:
+            tools: Of the node.
+            pivot_interval: Blocks between two targets; None is the default.
+            is_ready: Whether the newest macro block is reached: before that any target would be
+                old at once.
+        """
+        self._tools = tools
+        self._chain = tools.chain
+        self._pivot_interval = pivot_interval
+        self._is_ready = is_ready
+        self._events = tools.writer.subscribe()
+        self._session: StateSession | None = None
+
+    def status(self) -> StateSyncStatus | None:
+        """Return how far it is; None while nothing is under way."""
+        session = self._session
+        if session is None:
+            return None
+        progress = session.accounts.progress
+        return StateSyncStatus(
+            state=session.state,
+            target=session.target.number,
+            coverage=1.0 if session.is_complete else progress.fraction,
+            accounts=progress.accounts,
+            total=progress.total,
+            pivots=session.pivots,
+            queued=queue_length(self._tools.store),
+            blocks_behind=max(self._chain.head.number - session.state_number, 0),
+            restarts=session.accounts.restarts,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Sync whenever there is no state, until cancelled.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump_chain)
+            task_status.started()
+            pause_s = PAUSE_MIN_S
+            while True:
+                await self._until_needed()
+                cause = await self._attempt()
+                if cause is None:
+                    pause_s = PAUSE_MIN_S
+                    continue
+                log.warning("state_sync_failed", reason=cause, next_in_s=pause_s)
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    async def _until_needed(self) -> None:
+        while not self._is_needed():  # noqa: ASYNC110 - more than one thing has to change
+            await trio.sleep(LOOK_S)
+
+    def _is_needed(self) -> bool:
+        chain = self._chain
+        return chain.keeps_state and not chain.has_state and self._is_ready()
+
+    async def _attempt(self) -> str | None:
+        chain = self._chain
+        started, retained = trio.current_time(), STATE_BATCHES * chain.policy.batch_length
+        policy = PivotPolicy(self._pivot_interval, retained=retained)
+        self._session = session = StateSession(self._tools, policy)
+        try:
+            cause = await session.run()
+        finally:
+            self._session = None
+            session.close()
+        if cause is None:
+            seconds = round(trio.current_time() - started, 1)
+            log.info(
+                "state_synced", height=chain.head.number, seconds=seconds, pivots=session.pivots
+            )
+        return cause
+
+    async def _pump_chain(self) -> None:
+        async for event in self._events:
+            if self._session is not None:
+                with suppress(trio.BrokenResourceError):
+                    await self._session.chain_changed(event)
