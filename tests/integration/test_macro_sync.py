@@ -302,7 +302,9 @@ async def test_silent_peer_is_replaced(
     await follower.until(lambda: silent.requests_of(FETCHED_FIRST[profile]))
     await follower.links(honest)
     await has_caught_up(follower, honest)
-    assert follower.network.reports == []
+    # One lost answer may be the line's fault.
+    assert set(follower.network.reports) <= {(silent.id, Fault.TOO_SLOW)}
+    assert not has_banned(follower, silent)
     nursery.cancel_scope.cancel()
 
 
