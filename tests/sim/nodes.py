@@ -240,6 +240,10 @@ class Nodes:
                 continue
             chain = node.node.chain
             for height, blocks in self.finals.items():
-                if height <= chain.macro_head.number and not chain.is_pruned(height):
-                    assert {node.hash_at(height)} == blocks, (node.spec.name, height)
+                found = chain.hash_at(height)
+                if found is not None and height <= chain.macro_head.number:
+                    assert {found} == blocks, (node.spec.name, height)
+                # Without a state a node need not have what lies between macro blocks, or not yet.
+                if found is None and chain.has_state and height <= chain.macro_head.number:
+                    assert chain.is_pruned(height), (node.spec.name, height)
             assert {fault for _, fault in node.faults} <= HARMLESS, (node.spec.name, node.faults)
