@@ -92,7 +92,8 @@ class HistorySync:
         """Our macro head and what is fetched above it."""
         self._stalls_at: float | None = None
         """When those who claim that have had enough time; None if nobody claims anything else."""
-        self._has_adopted = False
+        self._proven: set[PeerId] = set()
+        """Sources that have sent what was adopted."""
         self._is_short = False
         """Whether something is missing that nobody could be asked for."""
 
@@ -103,8 +104,8 @@ class HistorySync:
 
     @property
     def is_proven(self) -> bool:
-        """Whether something above our head has been adopted since there are sources."""
-        return self.is_active and self._has_adopted
+        """Whether a source has sent something above our head that verified since it became one."""
+        return bool(self._proven)
 
     @property
     def target(self) -> Height | None:
@@ -138,8 +139,7 @@ class HistorySync:
     def remove_source(self, peer: PeerId) -> list[FetcherOutput]:
         """Stop using a peer. What it has sent is still used."""
         self._clusters.remove(peer)
-        if not len(self._clusters):
-            self._has_adopted = False
+        self._proven.discard(peer)
         return [CancelRequest(ticket) for ticket in self._leases.remove(peer)]
 
     def answered(self, answer: Answer, now: float) -> list[FetcherOutput]:
@@ -199,7 +199,7 @@ class HistorySync:
             self._adopt_after = now + self._limits.adoption_pause_s
             return outputs
         credit = [Progressed(peer) for peer in senders if peer in self._clusters]
-        self._has_adopted = len(self._clusters) > 0 and (self._has_adopted or bool(senders))
+        self._proven |= {each.peer for each in credit}
         return [*credit, *outputs]
 
     def step(self, now: float) -> list[FetcherOutput]:
@@ -209,9 +209,13 @@ class HistorySync:
             now: Monotonic clock, seconds.
         """
         outputs: list[FetcherOutput] = []
+        slow: dict[PeerId, None] = {}
         for ticket in self._leases.late(now):
             if lease := self._leases.close(ticket):
+                slow[lease.peer] = None
                 outputs += [CancelRequest(ticket), *self._on_failed(lease)]
+        # One moment of silence counts once, however many questions it was.
+        outputs += [ReportPeer(peer, Fault.TOO_SLOW) for peer in slow]
         self._leases.end_pauses(now)
         if self._adopt_after is not None and self._adopt_after <= now:
             self._adopt_after = None
@@ -255,20 +259,26 @@ class HistorySync:
         room = self._limits.content_bytes - self._plan.content_bytes - self._leases.reserved_bytes
         self._is_short = False
         for wanted in missing:
-            if self._leases.is_open(wanted.item):
-                continue
-            if self._leases.count(type(wanted.item)) >= self._in_flight[type(wanted.item)]:
-                continue
-            if wanted.reserve_bytes > room and not self._plan.is_next(wanted):
+            needed = 0 if self._leases.is_open(wanted.item) else wanted.reserve_bytes
+            if not self._may_ask(wanted, room - needed):
                 continue
             peer = self._leases.pick(wanted.item, _candidates(wanted), now)
             if peer is None:
                 self._is_short = True
                 continue
-            room -= wanted.reserve_bytes
-            ticket = self._leases.open(wanted, peer, now + self._limits.timeout_s)
+            room -= needed
+            ticket = self._leases.open(wanted, peer, now)
             outputs.append(SendRequest(ticket, peer, wanted.item.request))
         return outputs
+
+    def _may_ask(self, wanted: Wanted, room: int) -> bool:
+        """Tell whether something may be asked for that leaves so much room."""
+        kind = type(wanted.item)
+        if self._leases.is_quick(wanted.item):
+            return False
+        if self._leases.count(kind) >= self._in_flight[kind]:
+            return False
+        return room >= 0 or self._plan.is_next(wanted)
 
     # Answers.
 

@@ -31,11 +31,13 @@ class HistoryLimits:
     """Whole bodies are rare: only proofs of equivocation need them."""
     timeout_s: float = 10.0
     """The server's own limit, so that an honest slow server still makes it."""
+    slow_s: float = 2.0
+    """After which a quick peer is asked too: a fifth of the time that one may take."""
     failures_max: int = 3
     """Questions in a row that a peer may leave open: an honest one loses one, hardly three."""
     doubtful_max: int = 128
-    """Peers remembered for that: more than can be joined at once. When they come again they hold
-    up one question and not their share."""
+    """Peers remembered for that, or for being slow: more than can be joined at once. When they come
+    again they hold up one question and not their share."""
     refusals_max: int = 10
     """In a row, a pause after each: an honest peer is not busy for that long."""
     busy_pause_s: float = 0.5

@@ -6,7 +6,6 @@ Each block is verified by the validators of the election before it. Where peers 
 blocks for one height only one of them can verify; the others, and whoever claimed them, go.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +63,8 @@ class LightFetcher:
         self._queue = OrderedQueue(timeout_s=timeout_s)
         self._sources: dict[PeerId, _Source] = {}
         self._adopting: tuple[TicketId, tuple[tuple[Target, Held], ...]] | None = None
-        self._is_proven = False
+        self._proven: set[PeerId] = set()
+        """Sources that have sent what was adopted."""
         self._next_number = 0
 
     @property
@@ -74,8 +74,8 @@ class LightFetcher:
 
     @property
     def is_proven(self) -> bool:
-        """Whether a source has sent something above our head that verified."""
-        return self.is_active and self._is_proven
+        """Whether a source has sent something above our head that verified since it became one."""
+        return bool(self._proven)
 
     @property
     def target(self) -> Height | None:
@@ -103,8 +103,7 @@ class LightFetcher:
     def remove_source(self, peer: PeerId) -> list[FetcherOutput]:
         """Stop using a peer."""
         self._sources.pop(peer, None)
-        if not self._sources:
-            self._is_proven = False
+        self._proven.discard(peer)
         return [*self._queue.drop_peer(peer)]
 
     def answered(self, answer: Answer, now: float) -> list[FetcherOutput]:
@@ -114,13 +113,12 @@ class LightFetcher:
             answer: To a request of ours; a late one changes nothing.
             now: Monotonic clock, seconds.
         """
-        found = self._queue.asked(answer.id)
+        found = self._queue.close(answer.id)
         if found is None:
             return []
         target, asked = found
         if isinstance(answer, BlocksArrived):
             return self._on_block(target, asked, answer)
-        self._queue.free(target)
         if isinstance(answer, RequestRefused) and answer.status in _BUSY:
             return self._on_busy(asked.peer, now)
         # A node that took its first election block on trust has none of those before.
@@ -139,9 +137,9 @@ class LightFetcher:
         path, self._adopting = self._adopting[1], None
         outputs: list[FetcherOutput] = []
         good = sum(isinstance(result, Pushed) for result in finished.results)
-        if good and self._sources:
-            self._is_proven = True
-        outputs += [Progressed(peer) for peer in _senders(path[:good])]
+        senders = _senders(path[:good])
+        self._proven |= self._sources.keys() & senders
+        outputs += [Progressed(peer) for peer in senders]
         if good < len(path):
             failure = finished.results[good] if good < len(finished.results) else None
             outputs += self._on_invalid(*path[good], failure)
@@ -155,7 +153,7 @@ class LightFetcher:
         """
         outputs = self._prune()
         for peer in self._queue.late(now):
-            outputs += self._end(peer, EndReason.FAILED)
+            outputs += [ReportPeer(peer, Fault.TOO_SLOW), *self._end(peer, EndReason.FAILED)]
         self._fill_queue()
         if self._adopting is None:
             outputs += self._adopt()
@@ -171,13 +169,12 @@ class LightFetcher:
         block = answer.blocks[0] if answer.blocks else None
         is_asked_for = block is not None and block.hash == target.hash
         if block is None or not is_asked_for or not has_quorum_form(block):
-            self._queue.free(target)
             return self._blame([asked.peer])
         if not may_stand_at(block, target.height, self._chain.policy):
             # Its hash is the one that they all claim to stand there.
             return self._blame(self._queue.claimants(target))
-        self._queue.hold(target, Held(block.without_body(), asked.peer, answer.size_bytes))
-        return []
+        held = Held(block.without_body(), asked.peer, answer.size_bytes)
+        return [*self._queue.hold(target, held)]
 
     def _on_busy(self, peer: PeerId, now: float) -> list[FetcherOutput]:
         source = self._sources[peer]
@@ -285,8 +282,8 @@ class LightFetcher:
         return [*self.remove_source(peer), SourceEnded(peer, reason)]
 
 
-def _senders(path: Sequence[tuple[Target, Held]]) -> Iterable[PeerId]:
-    return Counter(held.sender for _, held in path)
+def _senders(path: Sequence[tuple[Target, Held]]) -> tuple[PeerId, ...]:
+    return tuple(dict.fromkeys(held.sender for _, held in path))
 
 
 _BUSY: Final = frozenset({ResponseStatus.BUSY, ResponseStatus.RATE_LIMITED})

@@ -36,6 +36,7 @@ from node.sync.inputs import (
 )
 from node.sync.live.config import QueueConfig
 from node.sync.macro.claims import NoClaim, read_claim, targets_of
+from node.sync.macro.failures import Failures
 from node.sync.macro.fetcher import (
     Claim,
     EndReason,
@@ -156,6 +157,9 @@ class MacroSync:
         self._pinned = pinned
         self._is_last_resort = is_last_resort
         self._candidates: dict[PeerId, _Candidate] = {}
+        self._given_up: set[PeerId] = set()
+        """Peers that are outdated since they failed or lied, until they leave or are back."""
+        self._failures = Failures()
         self._next_number = 0
 
     @property
@@ -197,7 +201,12 @@ class MacroSync:
             beyond: It has shown to have a macro block above this height. Until we have one it is
                 not near our head, whatever it says: else it would go to and fro without end.
         """
-        self._candidates[peer] = _Candidate(_State.PAUSED, now, can_lead, beyond=beyond)
+        self._given_up.discard(peer)
+        # One that comes again has one chance: else it would never be left alone.
+        failures = min(self._failures.take(peer, now), FAILURES_MAX - 1)
+        self._candidates[peer] = _Candidate(
+            _State.PAUSED, now, can_lead, beyond=beyond, failures=failures
+        )
 
     def remove_peer(self, peer: PeerId, now: float) -> list[MacroOutput]:
         """Forget a peer that is gone; another source goes on at once.
@@ -208,6 +217,11 @@ class MacroSync:
         """
         candidate = self._candidates.pop(peer, None)
         outputs: list[MacroOutput] = []
+        if peer in self._given_up:
+            self._given_up.discard(peer)
+            self._failures.keep(peer, FAILURES_MAX, now)
+        if candidate is not None:
+            self._failures.keep(peer, candidate.failures, now)
         if candidate is not None and candidate.ticket is not None:
             outputs.append(CancelRequest(candidate.ticket))
         return outputs + self._sort(self._fetcher.remove_source(peer), now)
@@ -248,6 +262,7 @@ class MacroSync:
                 continue
             if candidate.ticket is not None:
                 outputs.append(CancelRequest(candidate.ticket))
+                outputs.append(ReportPeer(peer, Fault.TOO_SLOW))
                 outputs += self._on_failure(peer, candidate, now)
             elif candidate.can_lead:
                 outputs.append(self._ask(peer, candidate, now))
@@ -341,6 +356,7 @@ class MacroSync:
     def _give_up(self, peer: PeerId) -> list[MacroOutput]:
         """Any state -> outdated."""
         del self._candidates[peer]
+        self._given_up.add(peer)
         return [PeerPlaced(peer, Place.OUTDATED, None)]
 
     def _sort(self, outputs: Sequence[FetcherOutput], now: float) -> list[MacroOutput]:

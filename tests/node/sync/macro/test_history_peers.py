@@ -58,7 +58,7 @@ def test_a_silent_peer_costs_one_timeout() -> None:
     assert {sent.peer for sent in harness.requests.values()} == {BOB}
     harness.run()
     assert harness.is_done
-    assert harness.reports == []
+    assert harness.reports == [(ALICE, Fault.TOO_SLOW)]
 
 
 def test_one_that_failed_before_holds_up_one_question() -> None:

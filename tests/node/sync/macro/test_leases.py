@@ -1,5 +1,7 @@
 """Open questions: whom to ask, and who has failed too often."""
 
+import pytest
+
 from node.sync.macro.epoch_download import EpochDownload, Wanted
 from node.sync.macro.history_answers import after_election
 from node.sync.macro.history_items import SetItem
@@ -31,12 +33,12 @@ def leases_of(*peers: PeerId) -> Leases:
 def open_one(leases: Leases, after: Height, *peers: PeerId, now: float = 0.0) -> PeerId | None:
     peer = leases.pick(wanted(after).item, peers, now)
     if peer is not None:
-        leases.open(wanted(after), peer, now + 1)
+        leases.open(wanted(after), peer, now)
     return peer
 
 
 def fail(leases: Leases, after: Height, peer: PeerId) -> bool:
-    lease = leases.close(leases.open(wanted(after), peer, 1.0))
+    lease = leases.close(leases.open(wanted(after), peer, 0.0))
     assert isinstance(lease, Lease)
     return leases.failed(lease)
 
@@ -47,12 +49,12 @@ def test_questions_are_spread_and_shared() -> None:
     assert picked == [ALICE, BOB, ALICE, BOB, None]
     assert leases.reserved_bytes == 40
     assert leases.count(SetItem) == 4
-    assert leases.next_deadline() == 1.0
+    assert leases.next_deadline() == LIMITS.slow_s
 
 
 def test_a_place_is_free_again_after_the_answer() -> None:
     leases = leases_of(ALICE)
-    ticket = leases.open(wanted(0), ALICE, 1.0)
+    ticket = leases.open(wanted(0), ALICE, 0.0)
     assert leases.is_open(wanted(0).item)
     assert leases.close(ticket) is not None
     assert leases.close(ticket) is None
@@ -71,8 +73,8 @@ def test_another_is_asked_after_a_failure_and_all_again_at_last() -> None:
 def test_one_that_has_failed_comes_last_and_with_one_question() -> None:
     leases = leases_of(ALICE, BOB)
     fail(leases, 9, ALICE)
-    picked = [open_one(leases, after, ALICE, BOB) for after in range(4)]
-    assert picked == [BOB, BOB, ALICE, None]
+    picked = [open_one(leases, after, ALICE, BOB) for after in range(6)]
+    assert picked == [BOB, BOB, BOB, BOB, ALICE, None]
 
 
 def test_too_many_failures_are_remembered_for_a_while() -> None:
@@ -110,8 +112,61 @@ def test_refusals_of_one_moment_count_once() -> None:
 
 def test_what_is_not_wanted_is_closed() -> None:
     leases = leases_of(ALICE)
-    first = leases.open(wanted(0), ALICE, 1.0)
-    leases.open(wanted(1), ALICE, 1.0)
+    first = leases.open(wanted(0), ALICE, 0.0)
+    leases.open(wanted(1), ALICE, 0.0)
     assert leases.keep_only({wanted(1).item}) == [first]
     assert leases.remove(ALICE) != []
-    assert leases.late(2.0) == []
+    assert leases.late(LIMITS.timeout_s) == []
+
+
+def test_a_slow_question_is_asked_of_another_that_is_quick() -> None:
+    leases = leases_of(ALICE, BOB, CAROL)
+    assert open_one(leases, 0, ALICE, BOB) == ALICE
+    assert leases.is_quick(wanted(0).item)
+
+    assert leases.late(LIMITS.slow_s) == []
+
+    assert not leases.is_quick(wanted(0).item)
+    assert leases.is_open(wanted(0).item)
+    assert leases.count(SetItem) == 0, "it has given its place away"
+    assert leases.next_deadline() == LIMITS.timeout_s
+    assert open_one(leases, 0, ALICE, BOB, now=LIMITS.slow_s) == BOB
+    assert leases.is_quick(wanted(0).item)
+    assert leases.reserved_bytes == 10, "one answer is kept"
+    assert leases.late(2 * LIMITS.slow_s) == []
+    assert leases.pick(wanted(0).item, (ALICE, BOB), 2 * LIMITS.slow_s) is None
+
+
+def test_whoever_is_slow_gets_one_question_beside_a_quick_peer() -> None:
+    leases = leases_of(ALICE, BOB)
+    open_one(leases, 0, ALICE)
+    leases.late(LIMITS.slow_s)
+    picked = [open_one(leases, after, ALICE, BOB, now=LIMITS.slow_s) for after in range(1, 6)]
+    assert picked == [BOB] * 4 + [None]
+
+
+def test_a_lone_slow_peer_keeps_its_share() -> None:
+    leases = leases_of(ALICE)
+    for after in range(3):
+        open_one(leases, after, ALICE)
+    leases.late(LIMITS.slow_s)
+    picked = [open_one(leases, after, ALICE, now=LIMITS.slow_s) for after in range(3, 5)]
+    assert picked == [ALICE, None]
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_whoever_was_overtaken_comes_last_until_it_answers(returns: bool) -> None:
+    leases = leases_of(ALICE, BOB)
+    open_one(leases, 0, ALICE)
+    leases.late(LIMITS.slow_s)
+    if returns:
+        leases.remove(ALICE)
+        leases.add(ALICE)
+    else:
+        leases.keep_only(())
+    picked = [open_one(leases, after, ALICE, BOB) for after in range(1, 7)]
+    assert picked == [BOB] * 4 + [ALICE, None]
+    leases.keep_only(())
+    leases.succeeded(ALICE)
+    picked = [open_one(leases, after, ALICE, BOB) for after in range(1, 6)]
+    assert sorted(peer for peer in picked if peer) == [ALICE, ALICE, BOB, BOB]

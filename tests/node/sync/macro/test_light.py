@@ -172,7 +172,7 @@ def test_silent_peer_costs_one_timeout() -> None:
     serve_until_quiet(harness, {BOB: chain_of(FAR)})
 
     assert harness.height == FAR
-    assert harness.reports == []
+    assert harness.reports == [(ALICE, Fault.TOO_SLOW)]
 
 
 @pytest.mark.parametrize("status", [ResponseStatus.NOT_FOUND, ResponseStatus.PRUNED])

@@ -1,7 +1,14 @@
 """The queue of macro blocks: bounded, shared among peers, each block once."""
 
-from node.sync.effects import SendRequest
-from node.sync.macro.ordered_queue import HELD_BYTES, IN_FLIGHT, PER_PEER_MIN, Held, OrderedQueue
+from node.sync.effects import CancelRequest, SendRequest
+from node.sync.macro.ordered_queue import (
+    HELD_BYTES,
+    IN_FLIGHT,
+    PER_PEER_MIN,
+    SLOW_S,
+    Held,
+    OrderedQueue,
+)
 from node.sync.macro.target import Target
 from protocols.messages.block import BlockRequest
 from protocols.types import Hash32, PeerId
@@ -58,6 +65,8 @@ def test_whoever_lets_a_request_run_out_is_late_once() -> None:
     queue = queue_of(3, ALICE)
     queue.send([ALICE], 5.0)
 
+    assert queue.next_deadline() == 5.0 + SLOW_S
+    queue.send([ALICE], 5.0 + SLOW_S)
     assert queue.next_deadline() == 15.0
     assert queue.late(14.9) == []
     assert queue.late(15.0) == [ALICE]
@@ -81,7 +90,7 @@ def test_full_queue_asks_for_the_lowest_height_only() -> None:
     queue = queue_of(20, ALICE)
     first, *_ = queue.send([ALICE], 0.0)
     queue.hold(target(3), Held(BLOCK, ALICE, HELD_BYTES))
-    found = queue.asked(first.id)
+    found = queue.close(first.id)
     assert found is not None
     queue.free(found[0])
 
@@ -99,3 +108,63 @@ def test_what_the_chain_has_passed_is_forgotten() -> None:
 
     assert len(cancelled) == 3
     assert len(queue) == queue.in_flight == 2
+
+
+def test_a_slow_block_is_asked_of_another_that_is_quick() -> None:
+    queue = queue_of(1, ALICE, BOB)
+    (first,) = queue.send([ALICE, BOB], 0.0)
+    assert queue.next_deadline() == SLOW_S
+    assert queue.send([ALICE, BOB], SLOW_S - 0.1) == []
+
+    (second,) = queue.send([ALICE, BOB], SLOW_S)
+
+    assert {first.peer, second.peer} == {ALICE, BOB}
+    assert second.request == first.request
+    assert queue.in_flight == 1, "the slow one has given its place away"
+    assert queue.late(SLOW_S) == []
+    assert queue.next_deadline() == 2 * SLOW_S
+
+
+def test_slow_peers_are_not_asked_instead_of_each_other() -> None:
+    queue = queue_of(2, ALICE, BOB)
+    assert len(queue.send([ALICE, BOB], 0.0)) == 2
+    assert queue.send([ALICE, BOB], SLOW_S) == []
+
+
+def test_a_lone_slow_peer_keeps_its_share() -> None:
+    queue = queue_of(20, ALICE)
+    first, *_ = queue.send([ALICE], 0.0)
+    queue.send([ALICE], SLOW_S)
+    queue.close(first.id)
+
+    assert len(queue.send([ALICE], SLOW_S)) == 1
+
+
+def test_whoever_was_overtaken_comes_last_until_it_answers() -> None:
+    queue = queue_of(20, ALICE, BOB)
+    slow = queue.send([ALICE], 0.0)
+    quick = queue.send([ALICE, BOB], SLOW_S)
+    assert {sent.peer for sent in quick} == {BOB}
+    for number, sent in enumerate(quick, 1):
+        queue.close(sent.id)
+        assert queue.hold(target(number), Held(BLOCK, BOB, 1)) == [
+            CancelRequest(slow[number - 1].id)
+        ]
+
+    assert [sent.peer for sent in queue.send([ALICE, BOB], 3.0)] == [BOB] * IN_FLIGHT
+    queue.drop_peer(BOB)
+    (first, *others) = queue.send([ALICE], 3.0)
+    assert len(others) == IN_FLIGHT - 1
+    queue.close(first.id)
+    queue.hold(target(9), Held(BLOCK, ALICE, 1))
+    assert [sent.peer for sent in queue.send([ALICE], 3.0)] == [ALICE]
+
+
+def test_coming_back_does_not_make_one_quick() -> None:
+    queue = queue_of(20, ALICE, BOB)
+    queue.send([ALICE], 0.0)
+    queue.send([], SLOW_S)
+    queue.drop_peer(ALICE)
+    for number in range(1, 21):
+        queue.add(target(number), ALICE)
+    assert {sent.peer for sent in queue.send([ALICE, BOB], SLOW_S)} == {BOB}
