@@ -256,7 +256,11 @@ class Syncer:
                 return self._from_live(self._live.quorum_checked(event, now), now)
             case ChainChanged(changes):
                 return self._from_live(self._live.chain_changed(changes, now), now)
-            case PushFinished(ticket) if ticket.asker in {Asker.ADOPTION, Asker.HISTORY}:
+            case PushFinished(ticket) if ticket.asker in {
+                Asker.ADOPTION,
+                Asker.HISTORY,
+                Asker.PICO,
+            }:
                 return self._from_macro(self._macro.adopted(event, now), now)
             case PushFinished():
                 return self._from_live(self._live.push_finished(event, now), now)
@@ -285,7 +289,9 @@ class Syncer:
 
     def _on_answer(self, answer: Answer, now: float) -> list[Effect]:
         match answer.id.asker:
-            case Asker.MACRO_CHAIN | Asker.MACRO_HEAD | Asker.MACRO_BLOCK | Asker.HISTORY:
+            case Asker.MACRO_CHAIN | Asker.MACRO_HEAD | Asker.MACRO_BLOCK:
+                return self._from_macro(self._macro.answered(answer, now), now)
+            case Asker.HISTORY | Asker.PICO:
                 return self._from_macro(self._macro.answered(answer, now), now)
             case Asker.POLL_HEAD | Asker.POLL_BLOCK:
                 return self._on_poll_answer(answer, now)

@@ -25,6 +25,9 @@ class Asker(Enum):
     """Macro sync: macro blocks for the chain."""
     HISTORY = "history"
     """Macro sync: a part of the history, or batches of it for the chain."""
+    PICO = "pico"
+    """Macro sync of a Pico: where a peer stands, and macro blocks of its guide. Its own name, since
+    light macro sync takes over while some of it is still under way."""
     LIVE = "live"
     """Live sync: a push."""
 

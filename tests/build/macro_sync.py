@@ -8,6 +8,7 @@ from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.blocks.justification import QuorumSignature
 from node.profiles import MacroSyncKind
+from node.sync.effects import SendRequest
 from node.sync.live.config import QueueConfig
 from node.sync.macro.target import Target
 from node.sync.tickets import Asker
@@ -182,7 +183,17 @@ def serve_until_quiet(
     raise AssertionError("it never ends")
 
 
+def macro_block_requests(harness: SyncHarness, peer: PeerId | None = None) -> list[SendRequest]:
+    """Return the open requests of the macro sync for a block, oldest first."""
+    asked = [
+        sent
+        for asker in (Asker.MACRO_BLOCK, Asker.PICO)
+        for sent in harness.open_requests(asker, peer)
+    ]
+    return [sent for sent in asked if isinstance(sent.request, BlockRequest)]
+
+
 def answer_block(harness: SyncHarness, peer: PeerId, block: Block) -> None:
     """Answer the first open block request of a peer with any block."""
-    sent = harness.open_requests(Asker.MACRO_BLOCK, peer)[0]
+    (sent, *_) = macro_block_requests(harness, peer)
     harness.answer(sent, [block])

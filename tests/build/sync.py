@@ -164,6 +164,8 @@ class SyncHarness:
         self.reports: list[tuple[PeerId, Fault]] = []
         self.disconnects: list[DisconnectPeer] = []
         self.requests: dict[TicketId, SendRequest] = {}
+        self._tickets: set[TicketId] = set()
+        """Of all requests and adoptions, also those that are over."""
         self.pushes: deque[PushBlocks] = deque()
         self.adoptions: deque[Adoption] = deque()
         self.resets = 0
@@ -419,16 +421,22 @@ class SyncHarness:
     def _note(self, effect: Effect) -> None:
         match effect:
             case SendRequest(ticket):
-                assert ticket not in self.requests
+                self._note_ticket(ticket)
                 self.requests[ticket] = effect
             case CancelRequest(ticket):
                 self.requests.pop(ticket, None)
             case Resolve(message, verdict):
                 self._judge(message, verdict)
             case AdoptMacroBlocks() | AdoptBatches() | ResetChain():
+                self._note_ticket(effect.id)
                 self.adoptions.append(effect)
             case CheckQuorum() | PushBlocks() | ReportPeer() | DisconnectPeer() | Emit():
                 self._collect(effect)
+
+    def _note_ticket(self, ticket: TicketId) -> None:
+        # The task of a cancelled request may still be ending when the next one starts.
+        assert ticket not in self._tickets, "the name of another request"
+        self._tickets.add(ticket)
 
     def _collect(
         self, effect: CheckQuorum | PushBlocks | ReportPeer | DisconnectPeer | Emit

@@ -52,11 +52,27 @@ def read_head(head: HeadResponse, chain: ChainView) -> HeadReading:
         return _steps_to(election, macro, chain)
     if chain.hash_at(election.height) != election.hash:
         return Fit.CONFLICT if election.height else Fit.IMPOSSIBLE
-    if is_refuted(macro, chain):
+    if is_refuted(macro, chain) or _is_unseen_first_epoch(macro, chain):
         return Fit.CONFLICT
     if macro.height <= chain.macro_head.number:
         return Fit.FITS
     return (Step(macro),)
+
+
+def read_head_below_pinned(head: HeadResponse, pinned: Target, chain: ChainView) -> HeadReading:
+    """Say what to do about a head while we lack the block that the operator vouches for.
+
+    Args:
+        head: What a peer says its chain ends in; nothing of it is proven.
+        pinned: The election block that is to be fetched first.
+        chain: Ours.
+    """
+    if head.election_number < pinned.height:
+        return Fit.FITS
+    if head.election_number == pinned.height and head.election_hash != pinned.hash:
+        return Fit.IMPOSSIBLE
+    # Above genesis nothing is taken without its quorum.
+    return Fit.CONFLICT if chain.macro_head.number else (Step(pinned, is_trusted=True),)
 
 
 def has_jumped(chain: ChainView) -> bool:
@@ -67,6 +83,14 @@ def has_jumped(chain: ChainView) -> bool:
     """
     first = chain.policy.epoch_length
     return chain.election_head.number > 0 and chain.hash_at(first) is None
+
+
+def _is_unseen_first_epoch(macro: Target, chain: ChainView) -> bool:
+    """Tell whether a macro block is of the first epoch, and we cannot tell whether it is ours.
+
+    Its election block is genesis, which all chains have.
+    """
+    return 0 < macro.height < chain.policy.epoch_length and has_jumped(chain)
 
 
 def _steps_to(election: Target, macro: Target, chain: ChainView) -> HeadReading:

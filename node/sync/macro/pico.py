@@ -1,24 +1,27 @@
 """Pico macro sync: the first election block on trust, until somebody says otherwise.
 
     PAUSED --> ASKING --fits our chain--> good, or outdated
-      ^          |  +---leads on--> GUIDE: its election block, its macro block, then asked again
-      +--failed--+  |                 |
-      +-------------+--WAITING for the guide that there is
-                    +---conflict--> light macro sync, once and for good
+      ^          |  +---conflict--> light macro sync, once and for good
+      +--failed--+  +---leads on--> WAITING
+      |                                | longest, and there is no guide
+      +--has led us, overtaken, failed-+-- GUIDE: its election block, its macro block
 
 A Pico with only its genesis takes the election block of the first peer that has one, and verifies
 all that follows. As soon as a peer is not on that chain, one of the two lies, and which one only
 the elections from genesis on can tell: the chain goes back to genesis, and light macro sync takes
-over with all peers. With an election block that the operator vouches for no peer is ever trusted:
-that block is fetched first, and light macro sync starts from it.
+over with all peers; so it does when one guide after another sends nothing. With an election block
+that the operator vouches for no peer is ever trusted: that block is fetched first, and light macro
+sync starts from it.
+
+There is one guide at a time, while live sync goes on. Where live sync was faster, what the guide
+has sent is not judged: it answered for the chain as it was, and is asked again.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
-from node.blocks.block import Block
-from node.chain.results import Pushed
+from node.chain.results import Pushed, PushOutcome
 from node.chain.view import ChainView
 from node.errors import Fault
 from node.gossip.blocks import is_fault
@@ -27,7 +30,14 @@ from node.sync.inputs import Answer, BlocksArrived, HeadArrived, PushFinished
 from node.sync.live.config import QueueConfig
 from node.sync.macro.fetcher import Progressed
 from node.sync.macro.forms import may_stand_at, parent_election_of
-from node.sync.macro.heads import Fit, Step, has_jumped, read_head
+from node.sync.macro.heads import (
+    Fit,
+    HeadReading,
+    Step,
+    has_jumped,
+    read_head,
+    read_head_below_pinned,
+)
 from node.sync.macro.macro_sync import (
     FAILURES_MAX,
     PAUSE_S,
@@ -44,6 +54,10 @@ from node.sync.tickets import Asker, TicketId
 from protocols.messages.block import BlockRequest
 from protocols.messages.head import HeadRequest, HeadResponse
 from protocols.types import Height, PeerId
+
+FAILED_GUIDES_MAX: Final = 3
+"""Guides that may fail in a row. Peers are cheap, and each that is mute takes one timeout. Light
+macro sync asks several at once."""
 
 
 class _Mode(Enum):
@@ -66,12 +80,18 @@ class _State(Enum):
 class _Candidate:
     state: _State
     until: float
-    """Deadline of the question, or end of the pause."""
+    """Deadline of the question, end of the pause, or when it began to wait."""
     can_lead: bool
     beyond: Height | None = None
     """Our macro head when it turned out to be above it; None if it did not."""
     ticket: TicketId | None = None
     failures: int = 0
+    head: HeadResponse | None = None
+    """What it said last."""
+
+    def ask_again(self, at: float) -> None:
+        """Any state -> PAUSED."""
+        self.state, self.until, self.ticket = _State.PAUSED, at, None
 
 
 @dataclass(slots=True)
@@ -83,7 +103,9 @@ class _Guide:
     """What is left; the first is asked for or being adopted."""
     ticket: TicketId
     deadline: float | None
-    """None during an adoption."""
+    """None once it has answered."""
+    is_proven: bool = False
+    """Whether a block that it sent has been adopted."""
 
 
 class PicoSync:
@@ -106,9 +128,9 @@ class PicoSync:
         self._pinned = pinned
         self._candidates: dict[PeerId, _Candidate] = {}
         self._guide: _Guide | None = None
+        self._failed_guides: set[PeerId] = set()
         self._mode = self._first_mode()
         self._reset: TicketId | None = None
-        self._is_proven = False
         self._next_number = 0
 
     @property
@@ -123,7 +145,8 @@ class PicoSync:
         """Whether whoever is said to be ahead has sent what shows it."""
         if self._mode is _Mode.LIGHT:
             return self._light.is_proven
-        return self._mode is _Mode.RESETTING or (self.is_active and self._is_proven)
+        is_led = self._guide is not None and self._guide.is_proven
+        return self._mode is _Mode.RESETTING or is_led
 
     @property
     def target(self) -> Height | None:
@@ -178,13 +201,14 @@ class PicoSync:
         """
         if self._mode is _Mode.LIGHT:
             return self._light.remove_peer(peer, now)
-        candidate = self._candidates.pop(peer, None)
         outputs: list[MacroOutput] = []
+        guide = self._guide
+        # An adoption under way is waited for.
+        if guide is not None and guide.peer == peer and guide.deadline is not None:
+            outputs += self._release_guide(now)
+        candidate = self._candidates.pop(peer, None)
         if candidate is not None and candidate.ticket is not None:
             outputs.append(CancelRequest(candidate.ticket))
-        # An adoption under way is waited for.
-        if self._guide is not None and self._guide.peer == peer and self._guide.deadline:
-            outputs += self._dismiss_guide(now)
         return outputs
 
     def answered(self, answer: Answer, now: float) -> list[MacroOutput]:
@@ -216,17 +240,16 @@ class PicoSync:
         """
         if finished.id == self._reset:
             self._reset = None
-            self._mode = _Mode.LIGHT if self._pinned is None else _Mode.PINNING
-            return self._hand_over(now) if self._mode is _Mode.LIGHT else []
+            return self._on_reset(now)
         guide = self._guide
-        if guide is None or guide.deadline is not None or finished.id != guide.ticket:
+        if guide is None or finished.id != guide.ticket:
             return self._light.adopted(finished, now)
-        result = finished.results[0] if finished.results else None
-        if isinstance(result, Pushed):
+        (result,) = finished.results
+        if isinstance(result, Pushed) and result.outcome is PushOutcome.EXTENDED:
             return self._on_adopted(guide, now)
-        if result is not None and is_fault(result):
-            return self._on_lie(guide.peer, now)
-        return self._on_guide_failed(guide, now)
+        if self._is_overtaken(guide.steps[0]):
+            return self._release_guide(now)
+        return self._on_lie(guide, now) if is_fault(result) else self._on_guide_failed(guide, now)
 
     def step(self, now: float) -> list[MacroOutput]:
         """Ask whoever is to be asked.
@@ -234,14 +257,20 @@ class PicoSync:
         Args:
             now: Monotonic clock, seconds.
         """
-        if self._mode is _Mode.LIGHT:
-            return self._light.step(now)
-        if self._mode is _Mode.RESETTING:
-            return [] if self._reset is not None else self._start_reset()
         outputs: list[MacroOutput] = []
         guide = self._guide
         if guide is not None and guide.deadline is not None and guide.deadline <= now:
-            outputs += [CancelRequest(guide.ticket), *self._on_guide_failed(guide, now)]
+            outputs += self._on_guide_failed(guide, now)
+        match self._mode:
+            case _Mode.LIGHT:
+                return outputs + self._light.step(now)
+            case _Mode.RESETTING:
+                return outputs + self._start_reset()
+            case _Mode.TRUSTING | _Mode.PINNING:
+                return outputs + self._go_on(now)
+
+    def _go_on(self, now: float) -> list[MacroOutput]:
+        outputs = [] if self._guide is not None else self._choose_guide(now)
         for peer, candidate in list(self._candidates.items()):
             if candidate.state not in _TIMED or candidate.until > now:
                 continue
@@ -265,7 +294,7 @@ class PicoSync:
 
     def _ask(self, peer: PeerId, candidate: _Candidate, now: float) -> SendRequest:
         """PAUSED -> ASKING."""
-        candidate.ticket = self._ticket(Asker.MACRO_HEAD)
+        candidate.ticket = self._ticket()
         candidate.state = _State.ASKING
         candidate.until = now + self._config.request_timeout_s
         return SendRequest(candidate.ticket, peer, HeadRequest())
@@ -273,7 +302,7 @@ class PicoSync:
     def _on_head(
         self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
     ) -> list[MacroOutput]:
-        """ASKING -> good, outdated, PAUSED, GUIDE, WAITING or light macro sync."""
+        """ASKING -> good, outdated, PAUSED, WAITING or light macro sync."""
         match self._read(head):
             case Fit.FITS if self._mode is _Mode.TRUSTING:
                 return self._place(peer, candidate, head, now)
@@ -284,18 +313,15 @@ class PicoSync:
             case _ if not candidate.can_lead:
                 return self._give_up(peer, head)
             case Fit.CONFLICT:
-                return self._on_conflict(now)
-            case steps:
-                return self._follow(peer, candidate, steps, now)
+                return self._fall_back(now)
+            case _:
+                candidate.state, candidate.until, candidate.head = _State.WAITING, now, head
+                return []
 
-    def _read(self, head: HeadResponse) -> Fit | tuple[Step, ...]:
-        pinned = self._pinned
-        if pinned is None:
+    def _read(self, head: HeadResponse) -> HeadReading:
+        if self._pinned is None:
             return read_head(head, self._chain)
-        if head.election_number < pinned.height:
-            return Fit.FITS
-        is_other = head.election_number == pinned.height and head.election_hash != pinned.hash
-        return Fit.IMPOSSIBLE if is_other else (Step(pinned, is_trusted=True),)
+        return read_head_below_pinned(head, self._pinned, self._chain)
 
     def _place(
         self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float
@@ -309,85 +335,103 @@ class PicoSync:
         del self._candidates[peer]
         return [PeerPlaced(peer, Place.GOOD if gap == 0 else Place.OUTDATED, head)]
 
-    def _follow(
-        self, peer: PeerId, candidate: _Candidate, steps: tuple[Step, ...], now: float
-    ) -> list[MacroOutput]:
-        """ASKING -> GUIDE, or WAITING."""
-        if self._guide is not None:
-            candidate.state = _State.WAITING
-            return []
-        candidate.state = _State.GUIDE
-        return [self._fetch(peer, steps, now)]
+    def _choose_guide(self, now: float) -> list[MacroOutput]:
+        """WAITING -> GUIDE, or PAUSED if it does not lead on any more."""
+        waiting = [pair for pair in self._candidates.items() if pair[1].state is _State.WAITING]
+        for peer, candidate in sorted(waiting, key=lambda pair: pair[1].until):
+            assert candidate.head is not None
+            steps = self._read(candidate.head)
+            if not isinstance(steps, Fit):
+                candidate.state = _State.GUIDE
+                return [self._fetch(peer, steps, now)]
+            candidate.ask_again(now)
+        return []
 
-    def _fetch(self, peer: PeerId, steps: tuple[Step, ...], now: float) -> SendRequest:
-        ticket = self._ticket(Asker.MACRO_BLOCK)
-        self._guide = _Guide(peer, steps, ticket, now + self._config.request_timeout_s)
+    def _fetch(
+        self, peer: PeerId, steps: tuple[Step, ...], now: float, *, is_proven: bool = False
+    ) -> SendRequest:
+        ticket = self._ticket()
+        deadline = now + self._config.request_timeout_s
+        self._guide = _Guide(peer, steps, ticket, deadline, is_proven)
         return SendRequest(ticket, peer, BlockRequest(hash=steps[0].target.hash, with_body=False))
 
     def _on_block(self, guide: _Guide, answer: Answer, now: float) -> list[MacroOutput]:
+        guide.deadline = None
+        step = guide.steps[0]
+        if self._is_overtaken(step):
+            return self._release_guide(now)
         if not isinstance(answer, BlocksArrived) or not answer.blocks:
             return self._on_guide_failed(guide, now)
-        block, step = answer.blocks[0], guide.steps[0]
+        block = answer.blocks[0].without_body()
         is_asked_for = block.hash == step.target.hash
         if not is_asked_for or not may_stand_at(block, step.target.height, self._chain.policy):
-            return self._on_lie(guide.peer, now)
-        if not step.is_trusted and not self._continues(block):
+            return self._on_lie(guide, now)
+        continues = parent_election_of(block) == self._chain.election_head.hash
+        if not continues and not step.is_trusted:
             # It contradicts the election block that we have.
-            return self._on_conflict(now) if self._is_doubtful else self._on_lie(guide.peer, now)
-        guide.ticket, guide.deadline = self._ticket(Asker.ADOPTION), None
-        blocks = (block.without_body(),)
-        return [AdoptMacroBlocks(id=guide.ticket, blocks=blocks, is_trusted=step.is_trusted)]
+            return self._fall_back(now) if self._is_doubtful else self._on_lie(guide, now)
+        guide.ticket = self._ticket()
+        return [AdoptMacroBlocks(id=guide.ticket, blocks=(block,), is_trusted=step.is_trusted)]
 
-    def _continues(self, block: Block) -> bool:
-        return parent_election_of(block) == self._chain.election_head.hash
+    def _is_overtaken(self, step: Step) -> bool:
+        """Tell whether the chain has come too far to say anything about a block by adopting it."""
+        height = self._chain.macro_head.number
+        return step.target.height <= height or (step.is_trusted and height > 0)
 
     def _on_adopted(self, guide: _Guide, now: float) -> list[MacroOutput]:
         """GUIDE: on to its next block; after the last one it is asked again."""
-        self._is_proven = True
-        outputs: list[MacroOutput] = [Progressed(guide.peer)]
-        candidate = self._candidates.get(guide.peer)
+        self._failed_guides.clear()
+        progressed = Progressed(guide.peer)
+        if self._mode is _Mode.PINNING:
+            return [progressed, *self._hand_over(now)]
+        candidate = self._candidate_of(guide)
         if candidate is not None:
             candidate.failures = 0
-        if self._mode is _Mode.PINNING:
-            self._mode = _Mode.LIGHT
-            return outputs + self._hand_over(now)
-        if candidate is not None and guide.steps[1:]:
-            return [*outputs, self._fetch(guide.peer, guide.steps[1:], now)]
-        return outputs + self._dismiss_guide(now)
+            if rest := guide.steps[1:]:
+                return [progressed, self._fetch(guide.peer, rest, now, is_proven=True)]
+        return [progressed, *self._release_guide(now)]
 
     def _on_guide_failed(self, guide: _Guide, now: float) -> list[MacroOutput]:
-        """GUIDE -> PAUSED, or outdated after too many failures."""
-        self._guide = None
-        candidate = self._candidates.get(guide.peer)
-        outputs = [] if candidate is None else self._on_failure(guide.peer, candidate, now)
-        return outputs + self._dismiss_guide(now)
+        """GUIDE -> PAUSED, outdated after too many failures, or light macro sync."""
+        candidate = self._candidate_of(guide)
+        outputs = self._release_guide(now)
+        if candidate is not None:
+            outputs += self._on_failure(guide.peer, candidate, now)
+        if self._mode is _Mode.PINNING:
+            # Without the pinned block there is nothing to start from.
+            return outputs
+        self._failed_guides.add(guide.peer)
+        is_over = len(self._failed_guides) >= FAILED_GUIDES_MAX
+        return outputs + self._fall_back(now) if is_over else outputs
 
-    def _on_lie(self, peer: PeerId, now: float) -> list[MacroOutput]:
+    def _on_lie(self, guide: _Guide, now: float) -> list[MacroOutput]:
         """GUIDE -> outdated and reported; light macro sync if its election block was trusted."""
-        outputs: list[MacroOutput] = [ReportPeer(peer, Fault.FALSE_CLAIM)]
-        if peer in self._candidates:
-            outputs += self._give_up(peer)
-        outputs += self._dismiss_guide(now)
-        return outputs + self._on_conflict(now) if self._is_doubtful else outputs
+        is_here = self._candidate_of(guide) is not None
+        outputs = [*self._release_guide(now), ReportPeer(guide.peer, Fault.FALSE_CLAIM)]
+        if is_here:
+            outputs += self._give_up(guide.peer)
+        return outputs + self._fall_back(now) if self._is_doubtful else outputs
 
-    def _dismiss_guide(self, now: float) -> list[MacroOutput]:
-        """GUIDE and WAITING -> PAUSED, to be asked again at once."""
+    def _release_guide(self, now: float) -> list[MacroOutput]:
+        """GUIDE -> PAUSED, to be asked again at once."""
         guide, self._guide = self._guide, None
-        for candidate in self._candidates.values():
-            if candidate.state in {_State.GUIDE, _State.WAITING}:
-                candidate.state, candidate.until = _State.PAUSED, now
-        if guide is None or guide.deadline is None:
+        if guide is None:
             return []
-        return [CancelRequest(guide.ticket)]
+        if candidate := self._candidate_of(guide):
+            candidate.ask_again(now)
+        return [] if guide.deadline is None else [CancelRequest(guide.ticket)]
 
-    def _on_conflict(self, now: float) -> list[MacroOutput]:
+    def _candidate_of(self, guide: _Guide) -> _Candidate | None:
+        """Return the guide as a candidate; None if it has left, even if it is back by now."""
+        candidate = self._candidates.get(guide.peer)
+        return candidate if candidate and candidate.state is _State.GUIDE else None
+
+    def _fall_back(self, now: float) -> list[MacroOutput]:
         """Light macro sync from here on; from genesis if what we have was taken on trust."""
-        outputs = self._dismiss_guide(now)
-        if self._is_doubtful:
-            self._mode = _Mode.RESETTING
-            return [*outputs, StartOver()]
-        self._mode = _Mode.LIGHT
-        return outputs + self._hand_over(now)
+        if not self._is_doubtful:
+            return self._hand_over(now)
+        self._mode = _Mode.RESETTING
+        return [*self._drop_questions(now), StartOver()]
 
     @property
     def _is_doubtful(self) -> bool:
@@ -395,34 +439,49 @@ class PicoSync:
         return self._pinned is None and has_jumped(self._chain)
 
     def _start_reset(self) -> list[MacroOutput]:
-        self._reset = self._ticket(Asker.ADOPTION)
+        if self._reset is not None:
+            return []
+        self._reset = self._ticket()
         return [ResetChain(self._reset)]
+
+    def _on_reset(self, now: float) -> list[MacroOutput]:
+        if self._pinned is None:
+            return self._hand_over(now)
+        self._mode = _Mode.PINNING
+        return []
 
     def _hand_over(self, now: float) -> list[MacroOutput]:
         """Give all peers to the light macro sync."""
-        outputs: Sequence[MacroOutput] = self._dismiss_guide(now)
+        outputs = self._drop_questions(now)
         for peer, candidate in self._candidates.items():
-            if candidate.ticket is not None:
-                outputs = [*outputs, CancelRequest(candidate.ticket)]
             self._light.add_peer(peer, now, can_lead=candidate.can_lead)
         self._candidates.clear()
-        return [*outputs, *self._light.step(now)]
+        self._mode = _Mode.LIGHT
+        return outputs
+
+    def _drop_questions(self, now: float) -> list[MacroOutput]:
+        """Any state -> PAUSED: what anybody says about the chain as it is does not count."""
+        outputs = self._release_guide(now)
+        for candidate in self._candidates.values():
+            if candidate.ticket is not None:
+                outputs.append(CancelRequest(candidate.ticket))
+            candidate.ask_again(now)
+        return outputs
 
     def _on_failure(self, peer: PeerId, candidate: _Candidate, now: float) -> list[MacroOutput]:
         """ASKING or GUIDE -> PAUSED, or outdated after too many failures."""
         candidate.failures += 1
-        candidate.ticket = None
-        candidate.state, candidate.until = _State.PAUSED, now + PAUSE_S
-        return [] if candidate.failures < FAILURES_MAX else self._give_up(peer, None)
+        candidate.ask_again(now + PAUSE_S)
+        return [] if candidate.failures < FAILURES_MAX else self._give_up(peer)
 
     def _give_up(self, peer: PeerId, head: HeadResponse | None = None) -> list[MacroOutput]:
         """Any state -> outdated."""
         del self._candidates[peer]
         return [PeerPlaced(peer, Place.OUTDATED, head)]
 
-    def _ticket(self, asker: Asker) -> TicketId:
+    def _ticket(self) -> TicketId:
         self._next_number += 1
-        return TicketId(asker, self._next_number)
+        return TicketId(Asker.PICO, self._next_number)
 
 
 _TIMED = frozenset({_State.PAUSED, _State.ASKING})

@@ -7,13 +7,15 @@ import pytest
 from node.errors import Fault
 from node.profiles import MacroSyncKind
 from node.sync.effects import AdoptMacroBlocks, ResetChain
-from node.sync.macro.pico import PicoSync
+from node.sync.macro.pico import FAILED_GUIDES_MAX, PicoSync
 from node.sync.macro.target import Target
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase, Syncer
 from node.sync.tickets import Asker
+from protocols.messages.head import HeadRequest
 from protocols.status import ResponseStatus
-from protocols.types import Hash32, Service
+from protocols.types import Hash32, PeerId, Service
+from tests.build.chain import ChainBuilder
 from tests.build.macro_sync import (
     BATCH,
     DISTANCES,
@@ -23,6 +25,7 @@ from tests.build.macro_sync import (
     chain_of,
     changed,
     light,
+    macro_block_requests,
     pico,
     serve_round,
     serve_until_quiet,
@@ -184,6 +187,44 @@ def test_head_of_an_epoch_that_we_have_not_seen_is_a_conflict() -> None:
     assert harness.reports == []
 
 
+@pytest.mark.parametrize("height", [BATCH, BATCH + 1, EPOCH - 1])
+def test_head_in_the_first_epoch_is_a_conflict_with_a_trusted_chain(height: int) -> None:
+    """Its election block is genesis, which a forged chain has as well."""
+    honest = chain_of(height)
+    harness = fooled()
+    harness.join(BOB)
+
+    harness.answer_head(BOB, head_of(honest.chain))
+    assert len(harness.adoptions) == 1
+    serve_until_quiet(harness, {ALICE: Forger(ALICE, [FORGED]), BOB: honest}, seconds=5)
+
+    assert harness.chain.head.hash == honest.head.hash
+    assert harness.list_of(BOB) is PeerList.LIVE
+    assert harness.list_of(ALICE) is not PeerList.LIVE
+
+
+@pytest.mark.parametrize("height", [0, BATCH - 1])
+def test_head_without_a_macro_block_is_no_conflict(height: int) -> None:
+    """Every node begins there."""
+    harness = fooled()
+    harness.join(BOB)
+
+    harness.answer_head(BOB, head_of(chain_of(height).chain))
+
+    assert is_trusting(harness)
+    assert harness.list_of(BOB) is PeerList.OUTDATED
+
+
+def test_head_in_the_first_epoch_is_no_conflict_with_a_chain_from_genesis() -> None:
+    harness = pico(EPOCH + BATCH + 1)
+    harness.join(BOB)
+
+    harness.answer_head(BOB, head_of(chain_of(BATCH + 1).chain))
+
+    assert is_trusting(harness)
+    assert harness.list_of(BOB) is PeerList.OUTDATED
+
+
 def test_next_epoch_is_verified_from_ours() -> None:
     harness = pico()
     harness.join(ALICE)
@@ -229,13 +270,132 @@ def test_another_block_than_the_one_asked_for_is_a_ban() -> None:
     assert harness.height == 0
 
 
+def follow_live(harness: SyncHarness, end: int) -> None:
+    """Let live sync follow other peers."""
+    for number in range(harness.height + 1, end + 1):
+        harness.push_beside(chain_of(end).block_at(number).without_body())
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(EPOCH - 1, EPOCH), (2 * EPOCH - BATCH + 1, 2 * EPOCH), (EPOCH + 1, 2 * EPOCH + BATCH)],
+    ids=["its election block", "election after checkpoint", "beyond it"],
+)
+@pytest.mark.parametrize("is_late", [False, True], ids=["answered", "being adopted"])
+def test_guide_that_live_sync_overtakes_is_not_to_blame(
+    start: int, end: int, *, is_late: bool
+) -> None:
+    harness = pico(start)
+    harness.join(BOB)
+    server = chain_of(end)
+    harness.answer_head(BOB, head_of(server.chain))
+    (sent,) = macro_block_requests(harness)
+
+    if is_late:
+        harness.serve(sent, server.chain)
+        follow_live(harness, end)
+    else:
+        follow_live(harness, end)
+        harness.serve(sent, server.chain)
+    serve_until_quiet(harness, {BOB: server})
+
+    assert harness.reports == []
+    assert harness.resets == 0
+    assert is_trusting(harness)
+    assert harness.list_of(BOB) is PeerList.LIVE
+
+
+def test_overtaken_guide_is_no_reason_to_doubt_a_trusted_chain() -> None:
+    harness = pico()
+    harness.join(ALICE)
+    serve_until_quiet(harness, {ALICE: chain_of(4 * EPOCH - 1)})
+    harness.join(BOB)
+    harness.answer_head(BOB, head_of(chain_of(4 * EPOCH).chain))
+
+    follow_live(harness, 4 * EPOCH)
+    serve_until_quiet(harness, {BOB: chain_of(4 * EPOCH)})
+
+    assert harness.resets == 0
+    assert is_trusting(harness)
+    assert harness.reports == []
+
+
+@pytest.mark.parametrize("is_forged", [False, True], ids=["good", "bad"])
+def test_guide_that_is_back_before_its_block_is_adopted_is_a_new_peer(*, is_forged: bool) -> None:
+    harness = pico()
+    harness.join(ALICE)
+    lie = unsigned(TRUE.block_at(EPOCH))
+    server = Forger(ALICE, [lie]) if is_forged else chain_of(EPOCH)
+    serve_round_without_work(harness, server)
+    serve_round_without_work(harness, server)
+    assert len(harness.adoptions) == 1
+
+    harness.leave(ALICE)
+    harness.join(ALICE)
+    serve_round_without_work(harness, chain_of(EPOCH + BATCH))
+    harness.settle()
+
+    assert harness.reports == ([(ALICE, Fault.FALSE_CLAIM)] if is_forged else [])
+    serve_until_quiet(harness, {ALICE: chain_of(EPOCH + BATCH)})
+    assert harness.height == EPOCH + BATCH
+    assert harness.list_of(ALICE) is PeerList.LIVE
+
+
+def serve_round_without_work(harness: SyncHarness, server: Forger | ChainBuilder) -> None:
+    """Let Alice answer while an adoption waits."""
+    if isinstance(server, Forger):
+        server.serve(harness)
+        return
+    for sent in list(harness.requests.values()):
+        harness.serve(sent, server.chain)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["answered", "being adopted"])
+def test_nothing_is_taken_on_trust_once_live_sync_has_left_genesis(*, is_late: bool) -> None:
+    harness = pico()
+    harness.join(BOB)
+    harness.answer_head(BOB, head_of(TRUE.chain))
+    (sent,) = macro_block_requests(harness)
+
+    if is_late:
+        harness.serve(sent, TRUE.chain)
+        follow_live(harness, BATCH)
+    else:
+        follow_live(harness, BATCH)
+        harness.serve(sent, TRUE.chain)
+    serve_until_quiet(harness, {BOB: TRUE})
+
+    assert harness.reports == []
+    assert not is_trusting(harness)
+    assert harness.chain.hash_at(EPOCH) == TRUE.block_at(EPOCH).hash
+    assert harness.chain.head.hash == TRUE.head.hash
+
+
+def test_guide_whose_chain_live_sync_refutes_is_a_conflict() -> None:
+    """What it claimed is never adopted, and what we trusted is checked from genesis on."""
+    harness = pico()
+    harness.join(ALICE)
+    serve_until_quiet(harness, {ALICE: chain_of(3 * EPOCH - 1)})
+    lie = changed(TRUE.block_at(3 * EPOCH), extra_data=b"lie")
+    forger = Forger(BOB, [lie])
+    harness.join(BOB)
+    harness.answer_head(BOB, forger.head)
+
+    follow_live(harness, 3 * EPOCH)
+    answer_block(harness, BOB, lie.without_body())
+    serve_until_quiet(harness, {ALICE: TRUE, BOB: forger})
+
+    assert harness.resets == 1
+    assert harness.chain.head.hash == TRUE.head.hash
+
+
 @pytest.mark.parametrize("how", ["leaves", "is silent", "refuses"])
 def test_next_peer_is_followed_when_the_first(how: str) -> None:
     harness = pico()
     harness.join(ALICE, BOB)
     for peer in (ALICE, BOB):
         harness.answer_head(peer, head_of(TRUE.chain))
-    (sent,) = harness.open_requests(Asker.MACRO_BLOCK)
+    (sent,) = macro_block_requests(harness)
     assert sent.peer == ALICE
 
     match how:
@@ -251,6 +411,109 @@ def test_next_peer_is_followed_when_the_first(how: str) -> None:
     assert harness.reports == []
 
 
+def silent_but_for_heads(harness: SyncHarness, peers: tuple[PeerId, ...]) -> None:
+    """Let peers say where their heads are, and nothing else."""
+    for sent in list(harness.requests.values()):
+        if sent.peer in peers and isinstance(sent.request, HeadRequest):
+            harness.serve(sent, TRUE.chain)
+
+
+def test_who_has_waited_longest_is_the_next_guide() -> None:
+    """A peer that answers faster than others does not push itself in front of them."""
+    harness = pico()
+    harness.join(ALICE, BOB, CAROL)
+    for peer in (ALICE, BOB, CAROL):
+        harness.answer_head(peer, head_of(TRUE.chain))
+    guides = []
+
+    for _ in range(2):
+        (sent,) = macro_block_requests(harness)
+        guides.append(sent.peer)
+        harness.fail(sent.id)
+        harness.pass_time(1.0)
+        silent_but_for_heads(harness, (ALICE, BOB))
+
+    assert guides == [ALICE, BOB]
+    assert [sent.peer for sent in macro_block_requests(harness)] == [CAROL]
+
+
+def test_one_mute_guide_costs_one_timeout() -> None:
+    harness = pico()
+    harness.join(ALICE)
+    silent_but_for_heads(harness, (ALICE,))
+    harness.join(BOB)
+
+    harness.pass_time(9.0)
+    silent_but_for_heads(harness, (ALICE, BOB))
+    harness.pass_time(1.0)
+    serve_until_quiet(harness, {BOB: TRUE})
+
+    assert harness.height == TRUE.head.number
+    assert is_trusting(harness)
+
+
+def test_three_mute_guides_in_a_row_lead_to_light_macro_sync() -> None:
+    harness = pico()
+    mute = tuple(PeerId(f"mute{index}") for index in range(FAILED_GUIDES_MAX))
+    harness.join(*mute)
+    silent_but_for_heads(harness, mute)
+
+    for _ in range(FAILED_GUIDES_MAX):
+        assert is_trusting(harness)
+        harness.pass_time(10.0)
+        silent_but_for_heads(harness, mute)
+
+    assert harness.machine._macro.next_deadline() is not None
+    assert {sent.peer for sent in harness.open_requests(Asker.MACRO_CHAIN)} == set(mute)
+    assert harness.resets == 0
+    assert harness.reports == []
+
+
+def test_mute_guides_above_a_trusted_chain_lead_back_to_genesis() -> None:
+    """Light macro sync cannot doubt what it starts from."""
+    harness = pico()
+    harness.join(BOB)
+    serve_until_quiet(harness, {BOB: chain_of(2 * EPOCH)})
+    harness.leave(BOB)
+    mute = tuple(PeerId(f"mute{index}") for index in range(FAILED_GUIDES_MAX))
+    harness.join(*mute)
+    silent_but_for_heads(harness, mute)
+
+    for _ in range(FAILED_GUIDES_MAX):
+        harness.pass_time(10.0)
+        silent_but_for_heads(harness, mute)
+    harness.settle()
+
+    assert harness.resets == 1
+    assert {sent.peer for sent in harness.open_requests(Asker.MACRO_CHAIN)} == set(mute)
+
+
+def test_one_peer_that_fails_again_and_again_is_no_reason_to_fall_back() -> None:
+    harness = pico()
+    harness.join(ALICE)
+
+    for _ in range(3):
+        silent_but_for_heads(harness, (ALICE,))
+        harness.pass_time(11.0)
+
+    assert harness.list_of(ALICE) is PeerList.OUTDATED
+    assert is_trusting(harness)
+
+
+def test_nobody_is_asked_for_the_chain_that_is_thrown_away() -> None:
+    """What a guide sends during a reset would be taken on trust at genesis."""
+    harness = fooled()
+    harness.join(BOB, CAROL)
+    waiting = harness.open_requests(Asker.PICO, CAROL)
+    harness.answer_head(BOB, head_of(chain_of(2 * EPOCH + 1).chain))
+    assert len(harness.adoptions) == 1
+
+    assert harness.requests == {}
+    for sent in waiting:
+        harness.serve(sent, TRUE.chain)
+    assert harness.requests == {}
+
+
 def test_picos_follow_each_other_live_and_never_lead() -> None:
     harness = pico()
     harness.join(ALICE, BOB, services=Service.HEADERS)
@@ -260,7 +523,7 @@ def test_picos_follow_each_other_live_and_never_lead() -> None:
 
     assert harness.list_of(ALICE) is PeerList.OUTDATED
     assert harness.list_of(BOB) is PeerList.LIVE
-    assert harness.open_requests(Asker.MACRO_BLOCK) == []
+    assert macro_block_requests(harness) == []
 
 
 def test_impossible_heights_are_not_followed() -> None:
