@@ -74,6 +74,10 @@ class DataFolderError(NodeError):
     """The data folder is locked, corrupt, or belongs to another network."""
 
 
+class NoStateError(NodeError):
+    """The state that a block needs is not there: it is being fetched."""
+
+
 class ListenError(NodeError):
     """A port that was asked for cannot be bound."""
 

@@ -304,13 +304,13 @@ class Chain(StateSyncChain):
         """Open a snapshot of the state and the head that it belongs to.
 
         Raises:
+            NoStateError: The state is not complete.
             StorageError: A push has failed after its commit: which head the disk has is not known.
         """
-        assert self.keeps_state
-        assert self.has_state
         head = self._head
         while True:
             with self._store.read() as reader:
+                self._check_state(reader)
                 if reader.get(Table.META, HEAD_KEY) == head.header.hash:
                     yield reader, head
                     return

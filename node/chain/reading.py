@@ -25,8 +25,9 @@ from node.chain.recent import RecentBlocks
 from node.chain.settings import ChainSettings
 from node.chain.snapshot import StoredChain
 from node.chain.state_mode import is_syncing
+from node.errors import NoStateError
 from node.policy import Policy
-from node.storage.store import Store, Table
+from node.storage.store import Reader, Store, Table
 from protocols.types import Address, Hash32, Height
 
 
@@ -153,20 +154,30 @@ class ChainReader:
             yield StoredChain(reader)
 
     def account(self, address: Address) -> Account:
-        """Return an account as of the head. Only where there is a state."""
-        assert self.has_state
+        """Return an account as of the head.
+
+        Raises:
+            NoStateError: There is no state yet.
+        """
         with self._store.read() as reader:
+            self._check_state(reader)
             stored = reader.get(Table.ACCOUNTS, address)
         return Account(0) if stored is None else Account.decode(stored)
 
     def contains_transaction(self, transaction: Hash32) -> bool:
         """Tell whether the main chain holds a transaction, inside its validity window.
 
-        Only where there is a state.
+        Raises:
+            NoStateError: There is no state yet.
         """
-        assert self.has_state
         with self._store.read() as reader:
+            self._check_state(reader)
             return has_transaction(reader, transaction)
+
+    def _check_state(self, reader: Reader) -> None:
+        assert self.keeps_state
+        if is_syncing(reader):
+            raise NoStateError("the state is not complete")
 
     def _find(self, block: Hash32) -> Block | None:
         found = self._recent.get(block)

@@ -1,11 +1,13 @@
 """Methods that a node answers from its store, or else from what a peer proves to it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from node.blocks.block import Block
 from node.blocks.header import Header
 from node.chain.stored_transaction import stored_transaction
+from node.errors import NoStateError
 from node.rpc.block_json import block_json, proven_block_json, transaction_json
 from node.rpc.json_rpc import NOT_FOUND, UNPROVEN, CallError
 from node.rpc.params import ParamReader
@@ -45,7 +47,8 @@ async def account_by_address(view: NodeView, params: ParamReader) -> Any:
     """Answer with an account: at the head, or at a macro block if it is proven."""
     address = Address(params.exactly("address", ADDRESS_BYTES))
     if view.chain.has_state:
-        return _account_json(address, view.chain.account(address).balance)
+        with suppress(NoStateError):
+            return _account_json(address, view.chain.account(address).balance)
     proven = await _prove(view, AccountQuestion(address), f"account {address.hex()}")
     account, block = proven.answer.account, proven.answer.proven_by
     return Found(_account_json(address, account.balance), block, proven.peer)

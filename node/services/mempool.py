@@ -22,6 +22,7 @@ from node.chain.results import (
     Rebranched,
     Stored,
 )
+from node.errors import NoStateError
 from node.gossip.transactions import (
     TRANSACTIONS_PER_PEER,
     Judgement,
@@ -72,9 +73,10 @@ class MempoolService:
 
         Cancelled, it may wait here without having been announced.
         """
-        if not self._chain.has_state:
+        try:
+            refusal = admit(transaction, self._chain, self.mempool)
+        except NoStateError:
             return Refusal.NO_STATE
-        refusal = admit(transaction, self._chain, self.mempool)
         if refusal is None:
             await self._network.publish(Topic.TRANSACTIONS, transaction.encode())
         return refusal
@@ -92,10 +94,12 @@ class MempoolService:
                     log.debug("transaction_rejected", peer=message.sender, reason=str(reason))
 
     def _judge(self, message: GossipMessage) -> Judgement:
-        is_within_rate = self._peers.take(message.sender, trio.current_time())
-        if not is_within_rate or not self._chain.has_state:
+        if not self._peers.take(message.sender, trio.current_time()):
             return Judgement(Verdict.IGNORE)
-        return judge_transaction(message.payload, self._chain, self.mempool)
+        try:
+            return judge_transaction(message.payload, self._chain, self.mempool)
+        except NoStateError:
+            return Judgement(Verdict.IGNORE, Refusal.NO_STATE)
 
     async def _follow_chain(self) -> None:
         async for event in self._events:

@@ -22,6 +22,7 @@ from node.chain.chain import Chain
 from node.clock import WallClock
 from node.crypto import bls
 from node.crypto.seeds import next_seed
+from node.errors import NoStateError
 from node.keys import NodeKeys
 from node.validator.macro_values import MacroContent, MacroRecord, OwnVote, SignedProposal
 from node.validator.micro_machine import Turn
@@ -72,7 +73,10 @@ class Signer:
         ):
             return None
         seed = next_seed(self._keys.signing, parent.seed)
-        header, body = self._chain.propose_micro(seed, self._timestamp(parent), transactions)
+        try:
+            header, body = self._chain.propose_micro(seed, self._timestamp(parent), transactions)
+        except NoStateError:
+            return None
         if header.parent_hash != turn.parent:
             return None
         self._signed.note_produced(turn.number, turn.parent_seed, header.hash)
@@ -105,15 +109,21 @@ class Signer:
         if parent.number + 1 != number:
             return None
         seed = next_seed(self._keys.signing, parent.seed)
-        header, body = self._chain.propose_macro(round_, seed, self._timestamp(parent))
+        try:
+            header, body = self._chain.propose_macro(round_, seed, self._timestamp(parent))
+        except NoStateError:
+            return None
         is_above = header.parent_hash == parent.hash
         return MacroContent(header, body) if is_above else None
 
     def is_valid(self, content: MacroContent) -> bool | None:
-        """Verify and execute a proposed macro block; None while its parent is not here."""
+        """Verify and execute a proposed macro block; None while its parent or the state is away."""
         if not self._chain.contains(content.header.parent_hash):
             return None
-        return self._chain.check_proposal(content.header, content.body) is None
+        try:
+            return self._chain.check_proposal(content.header, content.body) is None
+        except NoStateError:
+            return None
 
     def proposal(
         self, round_: int, valid_round: int | None, content: MacroContent, own_index: int

@@ -17,7 +17,7 @@ from node.chain.results import (
     Pushed,
 )
 from node.chain.state_mode import state_head, sync_target
-from node.errors import StorageError
+from node.errors import NoStateError, StorageError
 from node.storage.memory import MemoryStore
 from node.storage.store import Table, Writer
 from node.sync.state import coverage as stored_coverage
@@ -25,6 +25,7 @@ from node.sync.state.coverage import EVERYTHING, Coverage
 from node.sync.state.finalizer import FinalizeError, finalize
 from tests.build.blocks import digest, transaction
 from tests.build.chain import contents, push_one
+from tests.build.keys import address
 from tests.build.state_sync import (
     GENESIS,
     POLICY,
@@ -64,14 +65,18 @@ def test_a_store_that_has_its_state_is_opened_with_it() -> None:
 def test_proposals_need_a_state() -> None:
     builder = builder_of(1)
     chain = syncing_chain(GENESIS)
-    with pytest.raises(AssertionError):
+    with pytest.raises(NoStateError):
+        chain.propose_micro(bytes(80), 0)
+    with pytest.raises(NoStateError):
         chain.propose_macro(0, bytes(80), 0)
     block = builder.block_at(1)
     assert block.body is not None
-    with pytest.raises(AssertionError):
+    with pytest.raises(NoStateError):
         chain.check_proposal(block.header, block.body)
-    with pytest.raises(AssertionError):
+    with pytest.raises(NoStateError):
         chain.contains_transaction(digest("any"))
+    with pytest.raises(NoStateError):
+        chain.account(address(1))
 
 
 def test_blocks_are_stored_whole_and_not_executed() -> None:

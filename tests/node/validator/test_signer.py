@@ -8,6 +8,7 @@ from node.blocks.block import Block
 from node.blocks.signing import precommit_message
 from node.chain.chain import Chain
 from node.chain.results import Pushed
+from node.chain.retention import Retention
 from node.crypto import bls, ed25519
 from node.gossip.votes import signed_message
 from node.keys import NodeKeys
@@ -211,3 +212,17 @@ def test_final_heights_are_forgotten() -> None:
     assert bench.signer(0).macro_record(8) is None
 
     assert SignedStore(bench.stores[0]).may_produce(turn.number, turn.parent_seed)
+
+
+def test_nothing_is_proposed_and_judged_without_the_state() -> None:
+    bench = Bench(3)
+    content = bench.signer(0).macro_content(4, 0)
+    assert content is not None
+    bench.chain = open_chain(bench.builder.genesis, retention=Retention.WINDOW)
+    bench.builder.push_all(bench.chain)
+    bench.chain.begin_state_sync()
+    signer = bench.signer(bench.producer)
+
+    assert signer.micro_block(bench.turn(), []) is None
+    assert signer.macro_content(4, 0) is None
+    assert signer.is_valid(content) is None
