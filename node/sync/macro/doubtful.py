@@ -14,7 +14,7 @@ class Doubtful:
         self._limit = limit
         self._peers: dict[PeerId, None] = {}
 
-    def __contains__(self, peer: PeerId) -> bool:
+    def __contains__(self, peer: object) -> bool:
         """Tell whether a peer is remembered."""
         return peer in self._peers
 

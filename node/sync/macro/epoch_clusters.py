@@ -7,11 +7,13 @@
     DAVE       a -->  b -->  X                split from the others above b
 
 What is worked on is one path through them, epoch by epoch: at each the target that most peers
-share, of those peers that share all of the path below it.
+share, of those peers that share all of the path below it. What is claimed only by peers that have
+failed to bring it comes last.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from node.policy import BlockKind, Policy
 from node.sync.macro.fetcher import Claim
@@ -100,7 +102,14 @@ class EpochClusters:
                 found[peer] = True
         return found
 
-    def path(self, above: Height, current: Collection[Target], limit: int) -> tuple[Cluster, ...]:
+    def path(
+        self,
+        above: Height,
+        current: Collection[Target],
+        limit: int,
+        *,
+        failed: Container[PeerId] = (),
+    ) -> tuple[Cluster, ...]:
         """Return what to work on, ascending, one target for each epoch.
 
         Args:
@@ -108,6 +117,8 @@ class EpochClusters:
             current: What is worked on now. It goes on as long as anybody claims it: claims that
                 come and go shall not undo work.
             limit: Most targets.
+            failed: Peers that were given back for failing and have sent nothing since. They do not
+                keep the others from what those claim.
         """
         path: list[Cluster] = []
         agreeing: Iterable[PeerId] = self._sources
@@ -116,7 +127,7 @@ class EpochClusters:
             groups = self._groups(agreeing, epoch, above)
             if not groups:
                 break
-            best = max(groups, key=lambda each: (each in current, len(groups[each]), each.height))
+            best = max(groups, key=partial(_rank, groups, current, failed))
             path.append(Cluster(best, tuple(groups[best])))
             if not self._policy.is_election(best.height):
                 break
@@ -158,3 +169,14 @@ class EpochClusters:
             and self._policy.kind_at(newest.number) is BlockKind.CHECKPOINT
             and self._policy.epoch_at(newest.number) == first_epoch + len(claim.epochs)
         )
+
+
+def _rank(
+    groups: Mapping[Target, Collection[PeerId]],
+    current: Collection[Target],
+    failed: Container[PeerId],
+    target: Target,
+) -> tuple[bool, bool, int, Height]:
+    peers = groups[target]
+    may_bring_it = any(peer not in failed for peer in peers)
+    return may_bring_it, target in current, len(peers), target.height

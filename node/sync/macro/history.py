@@ -231,7 +231,7 @@ class HistorySync:
             self._plan.rebase()
         for peer, is_reached in self._plan.settled().items():
             outputs += self._end(peer, EndReason.REACHED) if is_reached else self._blame(peer)
-        while (liar := self._plan.update()) is not None:
+        while (liar := self._plan.update(self._leases.given_back)) is not None:
             outputs += self._blame(liar)
         return outputs
 

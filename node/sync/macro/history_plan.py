@@ -7,7 +7,7 @@
 All of it follows from our chain and the claims, and is compared with them at each step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from node.chain.view import ChainView
@@ -76,8 +76,11 @@ class HistoryPlan:
         """Return the sources of no more use, as `EpochClusters.compare` does."""
         return self._clusters.compare(self._base.number, self._chain.hash_at)
 
-    def update(self) -> PeerId | None:
+    def update(self, failed: Container[PeerId]) -> PeerId | None:
         """Let the downloads follow from our chain and the claims.
+
+        Args:
+            failed: Peers that were given back for failing and have sent nothing since.
 
         Returns:
             Who sent a batch set that says something else than our chain. Call again without it.
@@ -85,7 +88,7 @@ class HistoryPlan:
         current = {download.target: download for download in self._downloads}
         origin, downloads = self._base, []
         for cluster in self._clusters.path(
-            self._base.number, current.keys(), self._limits.open_epochs
+            self._base.number, current.keys(), self._limits.open_epochs, failed=failed
         ):
             downloads.append(self._continued(current.get(cluster.target), cluster, origin))
             origin = after_election(cluster.target.height, cluster.target.hash)

@@ -10,7 +10,7 @@ A peer is quick unless it has just failed, has a slow question open, or is doubt
 failures, or overtaken by another when it was slow. Others get one question at a time beside it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 from node.sync.macro.doubtful import Doubtful
@@ -54,11 +54,13 @@ class Leases:
         self._tried: dict[Item, set[PeerId]] = {}
         """Who failed to answer what is still open."""
         self._doubtful = Doubtful(limits.doubtful_max)
+        """Who was overtaken by another."""
+        self._given_back = Doubtful(limits.doubtful_max)
         self._next_number = 0
 
     def add(self, peer: PeerId) -> None:
         """Let a peer be asked; one that failed before has to answer one question first."""
-        self._peers[peer] = _Peer(failures=1 if peer in self._doubtful else 0)
+        self._peers[peer] = _Peer(failures=1 if peer in self._given_back else 0)
 
     def remove(self, peer: PeerId) -> list[TicketId]:
         """Forget a peer; return its open questions, which are closed now."""
@@ -83,6 +85,11 @@ class Leases:
             for ticket, lease in self._leases.items()
             if ticket not in self._slow
         )
+
+    @property
+    def given_back(self) -> Container[PeerId]:
+        """Peers that failed too often and have not answered since."""
+        return self._given_back
 
     @property
     def reserved_bytes(self) -> int:
@@ -185,6 +192,7 @@ class Leases:
         entry = self._peers[peer]
         entry.failures = entry.refusals = 0
         self._doubtful.discard(peer)
+        self._given_back.discard(peer)
 
     def failed(self, lease: Lease) -> bool:
         """Note that nothing came; return whether it was too often."""
@@ -193,7 +201,7 @@ class Leases:
         entry.failures += 1
         if entry.failures < self._limits.failures_max:
             return False
-        self._doubtful.add(lease.peer)
+        self._given_back.add(lease.peer)
         return True
 
     def was_busy(self, peer: PeerId, now: float) -> bool:

@@ -124,6 +124,16 @@ def test_what_is_worked_on_goes_on_until_nobody_claims_it() -> None:
     assert clusters.path(0, current, MANY) == (Cluster(other, (BOB, CAROL)),)
 
 
+def test_those_who_failed_do_not_keep_the_others_from_theirs() -> None:
+    clusters = clusters_of({ALICE: claim("a"), BOB: claim("x"), CAROL: claim("x")})
+    one, other = Target(12, digest("a")), Target(12, digest("x"))
+
+    assert clusters.path(0, (other,), MANY, failed={BOB}) == (Cluster(other, (BOB, CAROL)),)
+    assert clusters.path(0, (other,), MANY, failed={BOB, CAROL}) == (Cluster(one, (ALICE,)),)
+    everybody = {ALICE, BOB, CAROL}
+    assert clusters.path(0, (one,), MANY, failed=everybody) == (Cluster(one, (ALICE,)),)
+
+
 @pytest.mark.parametrize(
     "impossible",
     [

@@ -87,7 +87,9 @@ def test_too_many_failures_are_remembered_for_a_while() -> None:
     # Two are remembered: BOB and CAROL may be asked one question each.
     assert [open_one(leases, after, BOB) for after in range(2)] == [BOB, None]
     assert [open_one(leases, after, ALICE) for after in range(2, 4)] == [ALICE, ALICE]
+    assert [peer in leases.given_back for peer in (ALICE, BOB, CAROL)] == [False, True, True]
     leases.succeeded(BOB)
+    assert BOB not in leases.given_back
     leases.remove(BOB)
     leases.add(BOB)
     assert [open_one(leases, after, BOB) for after in range(4, 6)] == [BOB, BOB]
