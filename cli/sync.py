@@ -19,6 +19,7 @@ FACTS: Final = (
     "head",
     "finalized",
     "target",
+    "state_sync",
     "behind",
     "rate",
     "eta_s",
@@ -62,12 +63,27 @@ def _facts(status: Row, output: Output) -> Row:
     facts = {name: status.get(name) for name in FACTS}
     if output is not Output.TABLE:
         return facts
-    del facts["eta_s"]
+    del facts["eta_s"], facts["state_sync"]
     return {
         **facts,
+        **_state_facts(status.get("state_sync")),
         "head": short_hash(status.get("head")),
         "rate": _rate(status),
         "eta": eta_text(status.get("eta_s")),
+    }
+
+
+def _state_facts(state: Row | None) -> Row:
+    """Return what a table says of a state sync, if one is under way."""
+    if state is None:
+        return {}
+    return {
+        "state": state["state"],
+        "state target": state["target"],
+        "accounts": f"{state['accounts']} of {_known(state['total'])}, {_percent(state)}%",
+        "pivots": state["pivots"],
+        "queued": state["queued"],
+        "state behind": f"{state['blocks_behind']} blocks",
     }
 
 
@@ -94,15 +110,34 @@ def _draw(news: Iterator[Row]) -> None:
 
 def sync_line(status: Row) -> str:
     """Return the state of the sync in one line for people."""
-    height, target = status["height"], status.get("target")
+    height, target, state = status["height"], status.get("target"), status.get("state_sync")
     parts = [status["phase"]]
-    if target:
+    if state:
+        parts += [_bar(round(state["coverage"] * 1000), 1000), *_state_parts(state)]
+    elif target:
         parts += [_bar(height, target), f"{height}/{target}"]
     else:
         parts += [f"at {height}", f"{status['behind']} behind"]
         parts.append("in consensus" if status["consensus"] else "no consensus")
     parts += [text for text in (_rate(status), eta_text(status.get("eta_s"))) if text]
     return "  ".join(parts)
+
+
+def _state_parts(state: Row) -> list[str]:
+    return [
+        f"{state['accounts']}/{_known(state['total'])} accounts at {state['target']}",
+        f"{state['pivots']} pivots",
+        f"{state['queued']} queued",
+        f"{state['blocks_behind']} blocks behind",
+    ]
+
+
+def _known(total: int | None) -> str:
+    return "?" if total is None else str(total)
+
+
+def _percent(state: Row) -> int:
+    return int(state["coverage"] * 100)
 
 
 def eta_text(eta_s: Sequence[int] | None) -> str | None:
@@ -125,7 +160,8 @@ def _time(seconds: int) -> str:
 
 def _rate(status: Row) -> str | None:
     rate = status.get("rate")
-    return None if rate is None else f"{rate:g} blocks/s"
+    unit = "accounts" if status.get("state_sync") else "blocks"
+    return None if rate is None else f"{rate:g} {unit}/s"
 
 
 def _bar(height: int, target: int) -> str:

@@ -56,7 +56,10 @@ class StatusBoard:
 
     @property
     def progress(self) -> Facts:
-        """How fast the node comes nearer to its target, as of the last look."""
+        """How fast the node comes nearer to its target, as of the last look.
+
+        In blocks per second, or in accounts while the state is being fetched.
+        """
         return self._progress
 
     async def wait_after(self, sequence: int, timeout_s: float) -> None:
@@ -87,15 +90,18 @@ class StatusBoard:
         if now >= self._next_line or before["phase"] != self._facts["phase"]:
             line = {name: self._facts[name] for name in _LINE}
             known = {name: self._facts[name] for name in _SYNC_LINE}
+            if state := self._facts.get("state_sync"):
+                known |= {name: state[name] for name in _STATE_LINE}
             line |= {name: value for name, value in known.items() if value is not None}
             log.info("status", **line)
             self._next_line = now + self._interval_s
 
     def _measure(self, now: float) -> Facts:
-        facts = self._facts
-        progress = self._meter.look(
-            now, phase=facts["phase"], height=facts["height"], target=facts["target"]
-        )
+        facts, state = self._facts, self._facts.get("state_sync")
+        phase, height, target = facts["phase"], facts["height"], facts["target"]
+        if state is not None:
+            phase, height, target = "state_sync", state["accounts"], state["total"]
+        progress = self._meter.look(now, phase=phase, height=height, target=target)
         eta = None if progress.eta_s is None else list(progress.eta_s)
         return {"rate": progress.rate, "eta_s": eta}
 
@@ -105,3 +111,6 @@ _LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")
 
 _SYNC_LINE: Final = ("target", "rate", "eta_s")
 """The same while the node is on its way."""
+
+_STATE_LINE: Final = ("target", "accounts", "total", "pivots", "queued", "blocks_behind")
+"""The same while it fetches the state, whose rate is in accounts."""

@@ -36,6 +36,27 @@ def test_live_there_is_none() -> None:
     assert sync_line({**live, "behind": 0, "consensus": True}).endswith("0 behind  in consensus")
 
 
+def test_a_state_sync_tells_of_accounts_pivots_and_what_waits() -> None:
+    state = {
+        "state": "running",
+        "target": 240,
+        "coverage": 0.42,
+        "accounts": 4200,
+        "total": 10_000,
+        "pivots": 2,
+        "queued": 12,
+        "blocks_behind": 3,
+        "restarts": 0,
+    }
+    status = {**STATUS, "phase": "state_sync", "target": None, "state_sync": state}
+    assert sync_line(status) == (
+        "state_sync  [############..................]  42%  4200/10000 accounts at 240  2 pivots"
+        "  12 queued  3 blocks behind  125.5 accounts/s  6 s to 2 min left"
+    )
+    unknown = {**state, "total": None, "accounts": 0, "coverage": 0.0}
+    assert "  0/? accounts at 240  " in sync_line({**status, "state_sync": unknown})
+
+
 @pytest.mark.parametrize(
     ("eta_s", "text"),
     [

@@ -45,6 +45,25 @@ class Told:
         return dict(self.facts)
 
 
+async def test_a_state_sync_is_measured_in_accounts(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    state = {"target": 60, "accounts": 0, "total": 1000, "pivots": 0, "queued": 4}
+    state |= {"blocks_behind": 1}
+    told.facts |= {"phase": "state_sync", "height": 61, "state_sync": state}
+    with capture_logs() as lines:
+        await nursery.start(told.board.run)
+        for _ in range(10):
+            await trio.sleep(LOOK_INTERVAL_S)
+            told.facts["state_sync"] = state = {**state, "accounts": state["accounts"] + 50}
+
+    assert told.board.progress["rate"] == pytest.approx(100, rel=0.2)
+    assert told.board.progress["eta_s"] is not None
+    assert lines[0]["queued"] == 4
+    assert lines[0]["target"] == 60
+
+
 async def test_news_of_the_chain_are_told_at_once(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
