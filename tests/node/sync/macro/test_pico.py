@@ -408,7 +408,8 @@ def test_next_peer_is_followed_when_the_first(how: str) -> None:
     serve_until_quiet(harness, {BOB: TRUE})
 
     assert harness.chain.head.hash == TRUE.head.hash
-    assert harness.reports == []
+    too_slow = [(ALICE, Fault.TOO_SLOW)]
+    assert harness.reports == (too_slow if how == "is silent" else [])
 
 
 def silent_but_for_heads(harness: SyncHarness, peers: tuple[PeerId, ...]) -> None:
@@ -466,7 +467,7 @@ def test_three_mute_guides_in_a_row_lead_to_light_macro_sync() -> None:
     assert harness.machine._macro.next_deadline() is not None
     assert {sent.peer for sent in harness.open_requests(Asker.MACRO_CHAIN)} == set(mute)
     assert harness.resets == 0
-    assert harness.reports == []
+    assert harness.reports == [(peer, Fault.TOO_SLOW) for peer in mute]
 
 
 def test_mute_guides_above_a_trusted_chain_lead_back_to_genesis() -> None:
@@ -486,6 +487,47 @@ def test_mute_guides_above_a_trusted_chain_lead_back_to_genesis() -> None:
 
     assert harness.resets == 1
     assert {sent.peer for sent in harness.open_requests(Asker.MACRO_CHAIN)} == set(mute)
+
+
+def test_peer_that_does_not_say_where_its_head_is_is_too_slow() -> None:
+    harness = pico()
+    harness.join(ALICE)
+
+    harness.pass_time(10.0)
+
+    assert harness.reports == [(ALICE, Fault.TOO_SLOW)]
+    assert harness.requests == {}
+
+
+def test_mute_guides_do_not_replace_the_pinned_block() -> None:
+    """Each gets its turn, and without that block there is nothing to start from."""
+    harness = pico(pinned=PINNED)
+    mute = tuple(PeerId(f"mute{index}") for index in range(FAILED_GUIDES_MAX))
+    harness.join(*mute, ALICE)
+    silent_but_for_heads(harness, (*mute, ALICE))
+
+    for _ in mute:
+        harness.pass_time(10.0)
+        silent_but_for_heads(harness, mute)
+    serve_until_quiet(harness, {ALICE: TRUE})
+
+    assert harness.chain.hash_at(2 * EPOCH) == PINNED.hash
+    assert harness.chain.hash_at(EPOCH) is None
+    assert harness.chain.head.hash == TRUE.head.hash
+
+
+def test_pinned_block_is_not_needed_once_live_sync_has_left_genesis() -> None:
+    harness = pico(pinned=PINNED)
+    harness.join(ALICE)
+    harness.answer_head(ALICE, head_of(TRUE.chain))
+
+    follow_live(harness, BATCH)
+    serve_until_quiet(harness, {ALICE: TRUE})
+
+    assert harness.chain.hash_at(EPOCH) == TRUE.block_at(EPOCH).hash
+    assert harness.chain.hash_at(2 * EPOCH) == PINNED.hash
+    assert harness.chain.head.hash == TRUE.head.hash
+    assert harness.reports == []
 
 
 def test_one_peer_that_fails_again_and_again_is_no_reason_to_fall_back() -> None:
