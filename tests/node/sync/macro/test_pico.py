@@ -438,6 +438,72 @@ def test_who_has_waited_longest_is_the_next_guide() -> None:
     assert [sent.peer for sent in macro_block_requests(harness)] == [CAROL]
 
 
+def test_who_waits_behind_a_good_guide_is_asked_again_and_followed() -> None:
+    harness = pico()
+    harness.join(ALICE, BOB)
+    for peer in (ALICE, BOB):
+        harness.answer_head(peer, head_of(TRUE.chain))
+
+    serve_until_quiet(harness, {ALICE: TRUE})
+
+    (sent,) = harness.open_requests(Asker.PICO)
+    assert (sent.peer, sent.request) == (BOB, HeadRequest())
+    harness.serve(sent, TRUE.chain)
+    assert {harness.list_of(ALICE), harness.list_of(BOB)} == {PeerList.LIVE}
+
+
+def test_guide_counts_as_proven_from_its_first_block_on() -> None:
+    """Consensus does not wait for a peer that only says to be ahead."""
+    harness = pico()
+    harness.join(ALICE)
+    harness.answer_head(ALICE, head_of(TRUE.chain))
+    macro = harness.machine._macro
+    assert macro.is_active
+    assert not macro.is_proven
+
+    answer_block(harness, ALICE, TRUE.block_at(3 * EPOCH))
+    harness.settle()
+    assert macro.is_proven
+
+    harness.leave(ALICE)
+    harness.join(BOB)
+    harness.answer_head(BOB, head_of(TRUE.chain))
+    assert macro.is_active
+    assert not macro.is_proven
+
+
+def test_guides_that_fail_with_a_good_one_between_them_are_not_in_a_row() -> None:
+    harness = pico()
+    mute = tuple(PeerId(f"mute{index}") for index in range(FAILED_GUIDES_MAX))
+    for end, peer in enumerate(mute, 1):
+        server = chain_of(end * EPOCH)
+        harness.join(peer)
+        harness.answer_head(peer, head_of(server.chain))
+        (sent,) = macro_block_requests(harness)
+        harness.fail(sent.id)
+        harness.leave(peer)
+
+        harness.join(BOB)
+        serve_until_quiet(harness, {BOB: server})
+        harness.leave(BOB)
+
+    assert is_trusting(harness)
+    assert harness.height == FAILED_GUIDES_MAX * EPOCH
+
+
+def test_peers_that_cannot_say_where_they_are_are_left_alone_for_a_while() -> None:
+    harness = pico()
+    harness.join(ALICE)
+
+    for _ in range(3):
+        (sent,) = harness.open_requests(Asker.PICO)
+        harness.fail(sent.id)
+        harness.pass_time(1.0)
+
+    assert harness.list_of(ALICE) is PeerList.OUTDATED
+    assert harness.requests == {}
+
+
 def test_one_mute_guide_costs_one_timeout() -> None:
     harness = pico()
     harness.join(ALICE)
