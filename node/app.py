@@ -45,6 +45,7 @@ from node.storage.store import Store
 from node.sync.live.config import QueueConfig
 from node.sync.macro.target import Target
 from node.sync.proofs.questions import Question
+from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import DEFAULT_STRATEGY, SyncStrategy
 from node.version import AGENT, VERSION
 from protocols.limits import PROTOCOL_VERSION
@@ -81,6 +82,8 @@ class NodeParts:
     """How the state is fetched, where it is kept."""
     pivot_interval: int | None = None
     """Blocks between two targets of that; None is the default."""
+    state_limits: StateLimits = DEFAULT_LIMITS
+    """Bounds of that."""
     pinned: Target | None = None
     """Election block that the operator vouches for."""
     seeds: tuple[str, ...] = ()
@@ -261,6 +264,7 @@ class Node:
             writer=self._writer,
             store=parts.store,
             strategy=parts.strategy,
+            limits=parts.state_limits,
             in_thread=parts.in_thread,
         )
         return StateSyncService(

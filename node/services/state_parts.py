@@ -49,6 +49,7 @@ from node.sync.state.state_events import (
     TargetTooOld,
     WriteParts,
 )
+from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_progress import StateProgress
 from node.sync.state.state_syncer import StateSyncer
 from node.sync.state.state_work import run_check_changes, run_check_range, run_compare, run_job
@@ -135,13 +136,14 @@ class AccountsPart:
     name = ACCOUNTS
     services = Service.STATE
 
-    def __init__(self, outside: Outside, chain: Chain, store: Store) -> None:
+    def __init__(self, outside: Outside, chain: Chain, store: Store, limits: StateLimits) -> None:
         """Go on where the store stands."""
         self._outside = outside
         self._chain = chain
         self._store = store
         with store.read() as reader:
-            self._machine = StateSyncer(state_store.load(reader), stored_coverage.load(reader))
+            stored, coverage = state_store.load(reader), stored_coverage.load(reader)
+        self._machine = StateSyncer(stored, coverage, limits)
         self.leaves = 0
         """Accounts that have been proven to us."""
         self.restarts = 0
@@ -222,11 +224,11 @@ class BlocksPart:
 
     services = Service.BODIES
 
-    def __init__(self, outside: Outside, chain: Chain) -> None:
+    def __init__(self, outside: Outside, chain: Chain, limits: StateLimits) -> None:
         """Begin idle."""
         self._outside = outside
         self._chain = chain
-        self._machine = BlockSyncer(chain.policy)
+        self._machine = BlockSyncer(chain.policy, limits)
         self.name = self._machine.name
 
     def start(self, target: SyncTarget) -> None:
@@ -270,10 +272,10 @@ class HistoryPart:
 
     services = Service.STATE
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outside, limits: StateLimits) -> None:
         """Begin idle."""
         self._outside = outside
-        self._machine = HistorySyncer()
+        self._machine = HistorySyncer(limits)
         self.name = self._machine.name
 
     @property

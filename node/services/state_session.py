@@ -35,6 +35,7 @@ from node.sync.state.coordinator import Coordinator, CoordinatorEffect, Coordina
 from node.sync.state.finalizer import finalize
 from node.sync.state.pivot_policy import PivotPolicy
 from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
+from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
 from protocols.errors import WireError
@@ -80,6 +81,7 @@ class SessionTools:
     writer: ChainWriter
     store: Store
     strategy: SyncStrategy
+    limits: StateLimits = DEFAULT_LIMITS
     in_thread: bool
     """Slow work runs in worker threads. Not in virtual time."""
 
@@ -97,11 +99,11 @@ class StateSession:
         self._tools = tools
         self._network, self._chain = tools.network, tools.chain
         self._writer, self._store = tools.writer, tools.store
-        self.accounts = AccountsPart(self, tools.chain, tools.store)
-        self._history = HistoryPart(self)
+        self.accounts = AccountsPart(self, tools.chain, tools.store, tools.limits)
+        self._history = HistoryPart(self, tools.limits)
         parts: tuple[Part, ...] = (
             self.accounts,
-            BlocksPart(self, tools.chain),
+            BlocksPart(self, tools.chain, tools.limits),
             self._history,
         )
         self._parts = {part.name: part for part in parts}

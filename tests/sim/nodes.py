@@ -18,10 +18,12 @@ from node.profiles import Profile
 from node.services.clock import VirtualClock
 from node.storage.memory import MemoryStore
 from node.sync.live.config import QueueConfig
+from node.sync.state.state_limits import DEFAULT_LIMITS
+from node.sync.state.strategy import DEFAULT_STRATEGY
 from node.testnet.spec import NodeSpec, Topology, nodes_of
 from node.testnet.topology import dials_of
 from protocols.messages.handshake import Hello
-from protocols.types import Hash32, PeerId
+from protocols.types import Address, Hash32, PeerId
 from tests.build.keys import SMALL_POLICY, genesis, keys
 
 POLICY = replace(SMALL_POLICY, slots=28)
@@ -63,6 +65,7 @@ class SimNode:
     node: Node = field(init=False)
     """Of the present life, or of the last one."""
     network: WatchedNetwork = field(init=False)
+    network_type: type[WatchedNetwork] = WatchedNetwork
 
     @property
     def peer_id(self) -> PeerId:
@@ -139,11 +142,14 @@ class SimNode:
                 tolerate_past_max=policy.batch_length,
             ),
             min_peers=self.min_peers,
+            strategy=self.cluster.strategy,
+            pivot_interval=self.cluster.pivot_interval,
+            state_limits=self.cluster.state_limits,
             seeds=self.seeds,
         )
 
     def _make_network(self, hello: Callable[[], Hello]) -> WatchedNetwork:
-        self.network = WatchedNetwork(self.cluster.hub, self.peer_id, hello)
+        self.network = self.network_type(self.cluster.hub, self.peer_id, hello)
         self.network.faults = self.faults
         return self.network
 
@@ -161,6 +167,7 @@ class Nodes:
         policy: Policy = POLICY,
         topology: Topology = Topology.RANDOM,
         conditions: LinkConditions | None = None,
+        accounts: int = 0,
     ) -> None:
         self.nursery = nursery
         self.seed = seed
@@ -172,6 +179,14 @@ class Nodes:
         """When each node had which head."""
         specs = nodes_of(mix or MIX, validators)
         self.genesis: Genesis = genesis(sum(s.is_validator for s in specs), policy=policy)
+        if accounts:
+            draw = Random(seed)
+            more = {Address(draw.randbytes(20)): 1000 for _ in range(accounts)}
+            everybody = {**self.genesis.accounts, **more}
+            self.genesis = replace(self.genesis, accounts=everybody)
+        self.strategy = DEFAULT_STRATEGY
+        self.pivot_interval: int | None = None
+        self.state_limits = DEFAULT_LIMITS
         dials = dials_of(topology, len(specs), seed)
         self.nodes = [
             SimNode(

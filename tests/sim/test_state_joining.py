@@ -1,6 +1,7 @@
 """Whole nodes that fetch their state: late, killed half way, from liars. They end as the others."""
 
 from dataclasses import replace
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -10,10 +11,17 @@ from trio.testing import MockClock
 
 from node import profiles
 from node.chain.retention import Retention
+from node.errors import Fault
 from node.net.hub import LinkConditions
+from node.net.network import Handler
+from node.net.simulated import simulated_address
 from node.profiles import PROFILES, MacroSyncKind, Profile
 from node.storage.store import Table
-from tests.sim.nodes import Nodes, SimNode
+from node.sync.state.state_limits import DEFAULT_LIMITS
+from protocols.ids import RequestProtocol
+from protocols.types import PeerId
+from tests.build.blocks import transaction
+from tests.sim.nodes import Nodes, SimNode, WatchedNetwork
 
 MIX = {"history": 1, "full": 5}
 
@@ -127,4 +135,70 @@ async def test_a_node_that_is_killed_again_and_again_goes_on_where_it_was(
     await nodes.start([late.spec.name])
     await nodes.until(lambda: is_live(late), within_s=60)
     await check_equal(nodes)
+    nursery.cancel_scope.cancel()
+
+
+class LyingNetwork(WatchedNetwork):
+    """Changes one byte in each range of accounts that it serves."""
+
+    def serve(self, protocol: RequestProtocol, handler: Handler) -> None:
+        async def lie(peer: PeerId, payload: bytes) -> bytes:
+            response = await handler(peer, payload)
+            if protocol is not RequestProtocol.STATE_RANGE or len(response) < 100:
+                return response
+            middle = len(response) // 2
+            return response[:middle] + bytes((response[middle] ^ 1,)) + response[middle + 1 :]
+
+        super().serve(protocol, lie)
+
+
+async def spend(nodes: Nodes) -> None:
+    """Send a transaction every half second."""
+    for nonce in count(1):
+        validity_start = max(nodes.nodes[0].height - 1, 0)
+        sent = transaction(
+            nonce=nonce, sender=nonce % 3, recipient=nonce, validity_start=validity_start
+        )
+        await nodes.nodes[0].node.submit(sent)
+        await trio.sleep(0.5)
+
+
+async def busy_network(nursery: trio.Nursery, *, accounts_: int, range_leaves: int) -> Nodes:
+    """Return a network of many accounts that change, without its last node."""
+    nodes = await with_late_node(
+        nursery, 0.5, accounts=accounts_, conditions=LinkConditions(latency_s=(0.2, 0.4))
+    )
+    nodes.state_limits = replace(DEFAULT_LIMITS, range_leaves=range_leaves, ranges_per_peer=1)
+    nodes.pivot_interval = 4
+    nursery.start_soon(spend, nodes)
+    await trio.sleep_until(40.5)
+    return nodes
+
+
+async def test_the_target_moves_ten_times_while_one_peer_lies_and_one_leaves(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nodes = await busy_network(nursery, accounts_=9000, range_leaves=24)
+    late, liar, leaver = nodes.nodes[-1], nodes.nodes[-2], nodes.nodes[1]
+    late.seeds = tuple(simulated_address(node.peer_id) for node in nodes.nodes[:-1])
+    liar.kill()
+    liar.network_type = LyingNetwork
+    await nodes.start([liar.spec.name, late.spec.name])
+    seen: dict[str, Any] = {}
+
+    def has_come() -> bool:
+        seen.update(late.node.status()["state_sync"] or {})
+        return is_live(late)
+
+    await nodes.until(lambda: not has_come() and seen.get("pivots", 0) >= 2, within_s=60)
+    leaver.kill()
+    await nodes.until(has_come, within_s=200)
+
+    assert seen["pivots"] >= 10
+    assert seen["restarts"] == 0
+    assert {(peer, fault) for peer, fault in late.faults if fault is not Fault.TOO_SLOW} == {
+        (liar.peer_id, Fault.INVALID_PROOF)
+    }
+    await nodes.until_agreed(within_s=20)
+    assert accounts(late) == accounts(nodes.nodes[0])
     nursery.cancel_scope.cancel()
