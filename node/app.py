@@ -14,7 +14,7 @@ virtual time over a simulated network, memory and a mock clock.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -29,7 +29,7 @@ from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
 from node.net.dialer import Dialer
 from node.net.network import Network, PeerRecord
-from node.profiles import Profile
+from node.profiles import MacroSyncKind, Profile
 from node.services.chain_writer import ChainWriter
 from node.services.dialer import DialerService
 from node.services.mempool import MempoolService
@@ -117,7 +117,7 @@ class Node:
             self._network,
             self.chain,
             self._writer,
-            parts.queue,
+            _queue_of(parts),
             min_peers=parts.min_peers,
             clock=parts.clock,
             keys=self._keys,
@@ -324,6 +324,17 @@ class Node:
             head_hash=head.hash,
             agent=AGENT,
         )
+
+
+def _queue_of(parts: NodeParts) -> QueueConfig:
+    """Return the bounds of the live sync.
+
+    Who fetches states needs peers that keep as many blocks as live sync has to fetch.
+    """
+    if parts.profile.traits.macro_sync is not MacroSyncKind.STATE:
+        return parts.queue
+    kept = parts.genesis.policy.validity_window_blocks
+    return replace(parts.queue, window_ahead_max=min(parts.queue.window_ahead_max, kept))
 
 
 def _peer_of(seed: str) -> PeerId:

@@ -26,7 +26,7 @@ TEXT_FIELDS: Final = frozenset({"state", "phase", "profile", "name", "head", "co
 
 WORDS: Final = {
     "state": ("running", "stopped", "crashed", "silent", "waiting"),
-    "phase": ("searching", "macro_sync", "live"),
+    "phase": ("searching", "macro_sync", "state_sync", "live"),
     "profile": ("history", "full", "light", "pico"),
     "consensus": ("yes", "no"),
 }

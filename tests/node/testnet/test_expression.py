@@ -58,7 +58,7 @@ def test_a_node_that_does_not_answer_fulfils_nothing() -> None:
         ("height >=", "ends too early"),
         ("hight >= 3", "unknown field 'hight'"),
         ("height => 3", "unexpected '=> 3'; is == meant"),
-        ("phase == livee", "phase is one of searching, macro_sync, live, not 'livee'"),
+        ("phase == livee", "phase is one of searching, macro_sync, state_sync, live, not 'livee'"),
         ("consensus == true", "consensus is one of yes, no"),
         ("height 3 4", "no comparison"),
         ("height >= three", "needs a whole number"),
