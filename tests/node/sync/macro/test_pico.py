@@ -412,11 +412,13 @@ def test_next_peer_is_followed_when_the_first(how: str) -> None:
     assert harness.reports == (too_slow if how == "is silent" else [])
 
 
-def silent_but_for_heads(harness: SyncHarness, peers: tuple[PeerId, ...]) -> None:
+def silent_but_for_heads(
+    harness: SyncHarness, peers: tuple[PeerId, ...], server: ChainBuilder = TRUE
+) -> None:
     """Let peers say where their heads are, and nothing else."""
     for sent in list(harness.requests.values()):
         if sent.peer in peers and isinstance(sent.request, HeadRequest):
-            harness.serve(sent, TRUE.chain)
+            harness.serve(sent, server.chain)
 
 
 def test_who_has_waited_longest_is_the_next_guide() -> None:
@@ -457,19 +459,22 @@ def test_guide_counts_as_proven_from_its_first_block_on() -> None:
     harness = pico()
     harness.join(ALICE)
     harness.answer_head(ALICE, head_of(TRUE.chain))
-    macro = harness.machine._macro
-    assert macro.is_active
-    assert not macro.is_proven
+    assert is_led(harness) == (True, False)
 
     answer_block(harness, ALICE, TRUE.block_at(3 * EPOCH))
     harness.settle()
-    assert macro.is_proven
+    assert is_led(harness) == (True, True)
 
     harness.leave(ALICE)
     harness.join(BOB)
     harness.answer_head(BOB, head_of(TRUE.chain))
-    assert macro.is_active
-    assert not macro.is_proven
+    assert is_led(harness) == (True, False)
+
+
+def is_led(harness: SyncHarness) -> tuple[bool, bool]:
+    """Tell whether somebody is said to be ahead, and whether that is proven."""
+    macro = harness.machine._macro
+    return macro.is_active, macro.is_proven
 
 
 def test_guides_that_fail_with_a_good_one_between_them_are_not_in_a_row() -> None:
@@ -489,6 +494,23 @@ def test_guides_that_fail_with_a_good_one_between_them_are_not_in_a_row() -> Non
 
     assert is_trusting(harness)
     assert harness.height == FAILED_GUIDES_MAX * EPOCH
+
+
+def test_failures_before_a_good_block_are_forgotten() -> None:
+    harness = pico()
+    harness.join(ALICE)
+
+    for head in (TRUE, TRUE, chain_of(2 * EPOCH)):
+        silent_but_for_heads(harness, (ALICE,), head)
+        if head is not TRUE:
+            answer_block(harness, ALICE, head.block_at(2 * EPOCH))
+            harness.settle()
+            silent_but_for_heads(harness, (ALICE,))
+        (sent,) = macro_block_requests(harness)
+        harness.fail(sent.id)
+        harness.pass_time(1.0)
+
+    assert harness.list_of(ALICE) is PeerList.MACRO
 
 
 def test_peers_that_cannot_say_where_they_are_are_left_alone_for_a_while() -> None:
@@ -611,7 +633,8 @@ def test_one_peer_that_fails_again_and_again_is_no_reason_to_fall_back() -> None
 def test_nobody_is_asked_for_the_chain_that_is_thrown_away() -> None:
     """What a guide sends during a reset would be taken on trust at genesis."""
     harness = fooled()
-    harness.join(BOB, CAROL)
+    harness.join(BOB)
+    harness.join(CAROL, services=Service.HEADERS)
     waiting = harness.open_requests(Asker.PICO, CAROL)
     harness.answer_head(BOB, head_of(chain_of(2 * EPOCH + 1).chain))
     assert len(harness.adoptions) == 1
@@ -620,6 +643,7 @@ def test_nobody_is_asked_for_the_chain_that_is_thrown_away() -> None:
     for sent in waiting:
         harness.serve(sent, TRUE.chain)
     assert harness.requests == {}
+    assert harness.list_of(CAROL) is PeerList.MACRO
 
 
 def test_picos_follow_each_other_live_and_never_lead() -> None:
