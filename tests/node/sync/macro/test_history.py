@@ -197,6 +197,16 @@ def test_proven_once_something_is_adopted() -> None:
     assert seen == [False, False, True, False]
 
 
+def test_who_leaves_before_the_adoption_proves_nothing() -> None:
+    harness = with_sets(ALICE)
+    harness.serve_until_adoption()
+    harness.remove(ALICE)
+    harness.add(BOB)
+    harness.adopt()
+    assert harness.height
+    assert not harness.machine.is_proven
+
+
 def test_what_live_sync_has_pushed_is_not_fetched() -> None:
     harness = with_sets(ALICE)
     harness.push_elsewhere(history().blocks[:21])

@@ -139,6 +139,14 @@ def test_a_slow_question_is_asked_of_another_that_is_quick() -> None:
     assert leases.pick(wanted(0).item, (ALICE, BOB), 2 * LIMITS.slow_s) is None
 
 
+def test_slow_peers_are_not_asked_instead_of_each_other() -> None:
+    leases = leases_of(ALICE, BOB)
+    open_one(leases, 0, ALICE)
+    open_one(leases, 1, BOB)
+    leases.late(LIMITS.slow_s)
+    assert leases.pick(wanted(0).item, (ALICE, BOB), LIMITS.slow_s) is None
+
+
 def test_whoever_is_slow_gets_one_question_beside_a_quick_peer() -> None:
     leases = leases_of(ALICE, BOB)
     open_one(leases, 0, ALICE)

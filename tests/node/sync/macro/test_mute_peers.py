@@ -19,7 +19,7 @@ from protocols.messages.head import HeadRequest
 from protocols.messages.macro_chain import MacroChainRequest
 from protocols.types import Hash32, PeerId
 from tests.build.macro_sync import BATCH, EPOCH, LIGHT, chain_of, light, macro_hashes
-from tests.build.sync import ALICE, BOB, SyncHarness, short_batches
+from tests.build.sync import ALICE, BOB, SyncHarness, head_of, short_batches
 
 EPOCHS = 30
 ANSWER_S = 0.2
@@ -248,4 +248,19 @@ def test_who_has_waited_to_be_looked_at_again_has_all_its_chances() -> None:
     harness.pass_time(RECHECK_S)
     assert harness.list_of(ALICE) is PeerList.MACRO
     harness.pass_time(TIMEOUT_S)
+    assert harness.list_of(ALICE) is PeerList.MACRO
+
+
+def test_who_was_of_use_since_it_failed_starts_anew() -> None:
+    harness = light()
+    harness.join(ALICE)
+    harness.pass_time(4 * TIMEOUT_S)
+    harness.pass_time(RECHECK_S)
+    harness.answer_head(ALICE, head_of(harness.chain))
+    assert harness.list_of(ALICE) is PeerList.LIVE
+
+    harness.leave(ALICE)
+    harness.join(ALICE)
+    harness.pass_time(TIMEOUT_S)
+
     assert harness.list_of(ALICE) is PeerList.MACRO

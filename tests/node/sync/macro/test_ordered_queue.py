@@ -168,3 +168,28 @@ def test_coming_back_does_not_make_one_quick() -> None:
     for number in range(1, 21):
         queue.add(target(number), ALICE)
     assert {sent.peer for sent in queue.send([ALICE, BOB], SLOW_S)} == {BOB}
+
+
+def test_whoever_answers_is_quick_again() -> None:
+    queue = queue_of(20, ALICE, BOB)
+    queue.send([ALICE], 0.0)
+    queue.send([], SLOW_S)
+    queue.drop_up_to(8)
+    assert {sent.peer for sent in queue.send([ALICE, BOB], SLOW_S)} == {BOB}
+    queue.drop_peer(BOB)
+    first, *_ = queue.send([ALICE], SLOW_S)
+    queue.close(first.id)
+    queue.hold(target(9), Held(BLOCK, ALICE, 1))
+    queue.drop_up_to(16)
+    for number in range(17, 21):
+        queue.add(target(number), BOB)
+    assert {sent.peer for sent in queue.send([ALICE, BOB], SLOW_S)} == {ALICE}
+
+
+def test_whoever_has_answered_comes_before_the_unknown() -> None:
+    queue = queue_of(20, ALICE, BOB)
+    first, *_ = queue.send([BOB], 0.0)
+    queue.close(first.id)
+    queue.hold(target(1), Held(BLOCK, BOB, 1))
+    queue.drop_up_to(16)
+    assert [sent.peer for sent in queue.send([ALICE, BOB], 0.0)] == [BOB] * 4
