@@ -18,6 +18,7 @@ from node.net.simulated import simulated_address
 from node.profiles import PROFILES, MacroSyncKind, Profile
 from node.storage.store import Table
 from node.sync.state.state_limits import DEFAULT_LIMITS
+from node.sync.state.strategy import SyncStrategy
 from protocols.ids import RequestProtocol
 from protocols.types import PeerId
 from tests.build.blocks import transaction
@@ -199,6 +200,50 @@ async def test_the_target_moves_ten_times_while_one_peer_lies_and_one_leaves(
     assert {(peer, fault) for peer, fault in late.faults if fault is not Fault.TOO_SLOW} == {
         (liar.peer_id, Fault.INVALID_PROOF)
     }
+    await nodes.until_agreed(within_s=20)
+    assert accounts(late) == accounts(nodes.nodes[0])
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_static_sync_queues_nothing_and_follows_afterwards(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nodes = await busy_network(nursery, accounts_=400, range_leaves=24)
+    nodes.strategy = SyncStrategy.STATIC
+    late = nodes.nodes[-1]
+    await nodes.start([late.spec.name])
+    await nodes.until(lambda: late.node.status()["phase"] == "state_sync", within_s=20)
+
+    while (status := late.node.status())["phase"] == "state_sync":
+        assert late.height == late.final_height
+        assert (status["state_sync"] or {"queued": 0})["queued"] == 0
+        await trio.sleep(0.05)
+    assert late.node.chain.has_state
+    assert max(nodes.heights()) - late.height >= 2
+    await nodes.until(lambda: is_live(late), within_s=60)
+    await nodes.until_agreed(within_s=20)
+    assert accounts(late) == accounts(nodes.nodes[0])
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_is_cut_off_in_the_middle_begins_anew(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Macro blocks are adopted while a sync is under way: it ends, and the next one begins."""
+    nodes = await busy_network(nursery, accounts_=2000, range_leaves=24)
+    late = nodes.nodes[-1]
+    await nodes.start([late.spec.name])
+
+    def is_half_way() -> bool:
+        state = late.node.status()["state_sync"]
+        return state is not None and state["accounts"] > 200
+
+    await nodes.until(is_half_way, within_s=60)
+    nodes.hub.partition([late.peer_id])
+    await trio.sleep(60)
+    assert not late.node.chain.has_state
+    nodes.hub.heal()
+    await nodes.until(lambda: is_live(late), within_s=200)
     await nodes.until_agreed(within_s=20)
     assert accounts(late) == accounts(nodes.nodes[0])
     nursery.cancel_scope.cancel()
