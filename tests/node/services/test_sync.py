@@ -34,7 +34,7 @@ from node.services.sync import (
     Lane,
     SyncService,
 )
-from node.sync.effects import CancelRequest, SendRequest, SyncEvent
+from node.sync.effects import SyncEvent
 from node.sync.inputs import BlockLearnt
 from node.sync.live.config import QueueConfig
 from node.sync.live.events import AcceptedAnnouncedBlock, RejectedBlock
@@ -298,27 +298,6 @@ async def test_requests_of_a_peer_that_is_gone_are_closed(
 
     assert rig.network.open_requests == 0
     nursery.cancel_scope.cancel()
-
-
-async def test_ticket_that_is_used_again_is_the_newer_request(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
-    """The task of a request that was cancelled ends after the next one has its ticket."""
-    rig = Rig()
-    ticket = TicketId(Asker.MACRO_HEAD, 1)
-    send, cancel = SendRequest(ticket, ALICE, HeadRequest()), CancelRequest(ticket)
-
-    await rig.sync._perform(send, nursery)
-    await wait_all_tasks_blocked()
-    for effect in (cancel, send):
-        await rig.sync._perform(effect, nursery)
-    await wait_all_tasks_blocked()
-    assert rig.network.open_requests == 1
-
-    await rig.sync._perform(cancel, nursery)
-    await wait_all_tasks_blocked()
-    assert rig.network.open_requests == 0
-    assert rig.sync._scopes == {}
 
 
 async def test_late_requests_are_closed_at_their_deadline(
