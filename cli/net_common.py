@@ -10,13 +10,19 @@ from typing import Final
 import click
 
 from cli.exit_codes import CommandError, ExitCode
-from cli.net_options import DEFAULT_NAME, Wanted
+from cli.net_options import Wanted
 from cli.net_output import COLUMNS, heads_line, last_log_lines, status_facts, status_row
 from cli.output import Output, table
 from node.errors import ConfigError, UnreachableError
 from node.testnet.control import NodeReport, Watch
 from node.testnet.expression import holds_on
-from node.testnet.layout import Description, NetworkFolder, existing_networks, networks_folder
+from node.testnet.layout import (
+    DEFAULT_NAME,
+    Description,
+    NetworkFolder,
+    existing_networks,
+    networks_folder,
+)
 from node.testnet.selector import select
 from node.testnet.spec import NodeSpec
 

@@ -10,7 +10,6 @@ import click
 from cli.exit_codes import CommandError, ExitCode
 from cli.net_common import all_networks, note, open_network, show, start, wait_for
 from cli.net_options import (
-    DEFAULT_NAME,
     Wanted,
     name_option,
     network_options,
@@ -20,7 +19,7 @@ from cli.net_options import (
 from cli.output import Output
 from node.errors import ConfigError
 from node.testnet.control import report
-from node.testnet.layout import NetworkFolder
+from node.testnet.layout import DEFAULT_NAME, NetworkFolder
 from node.testnet.network_file import read_network_file
 from node.testnet.spec import PROFILES, NetworkSpec, NodeGroup, Topology, mix_for, nodes_of
 

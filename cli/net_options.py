@@ -9,6 +9,7 @@ import click
 from cli.options import Duration, timeout_option
 from node.errors import ConfigError
 from node.testnet.expression import Condition, parse
+from node.testnet.layout import DEFAULT_NAME
 from node.testnet.spec import (
     MAX_PIVOT_INTERVAL,
     STRATEGIES,
@@ -17,8 +18,6 @@ from node.testnet.spec import (
     parse_load,
     parse_mix,
 )
-
-DEFAULT_NAME: Final = "testnet"
 
 ValueT = TypeVar("ValueT")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -16,7 +16,13 @@ from node.config import load_settings
 from node.errors import NodeError, UnreachableError
 from node.process import ProcessRecord
 from node.rpc.client import RpcClient
-from node.testnet.layout import Description, NetworkFolder, existing_networks, networks_folder
+from node.testnet.layout import (
+    DEFAULT_NAME,
+    Description,
+    NetworkFolder,
+    existing_networks,
+    networks_folder,
+)
 from node.testnet.selector import select
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -126,10 +132,21 @@ def _folder_in_network(name: str) -> Path:
     if not having:
         raise UnreachableError(f"no local network has a node {name!r}")
     if len(having) > 1:
+        # As `net` does: the one that is meant is the one that runs, or has the usual name.
+        running = [each for each in having if _runs(*each)]
+        having = running or having
+        usual = [each for each in having if each[0].path.name == DEFAULT_NAME]
+        having = usual if len(having) > 1 and len(usual) == 1 else having
+    if len(having) > 1:
         names = ", ".join(f"{each.path.name}/{named}" for each, named in having)
         raise CommandError(ExitCode.USAGE, f"{name!r} names several nodes: {names}")
     network_folder, named = having[0]
     return network_folder.node(named).data
+
+
+def _runs(network: NetworkFolder, node: str) -> bool:
+    record = ProcessRecord.load(network.node(node).data)
+    return record is not None and record.is_alive()
 
 
 def _named(network: NetworkFolder, node: str) -> list[str]:

@@ -26,6 +26,7 @@ from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
+from node.errors import DataFolderError
 from node.keys import NodeKeys
 from node.net.dialer import Dialer
 from node.net.network import Network, PeerRecord
@@ -43,6 +44,7 @@ from node.services.validator import ValidatorService
 from node.services.votes import VotesService
 from node.storage.store import Store
 from node.sync.live.config import QueueConfig
+from node.sync.macro.heads import has_jumped
 from node.sync.macro.target import Target
 from node.sync.proofs.questions import Question
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
@@ -110,6 +112,10 @@ class Node:
             clock=parts.clock,
             key_cache=self._keys,
         )
+        if traits.macro_sync is MacroSyncKind.LIGHT and has_jumped(self.chain):
+            raise DataFolderError(
+                "the store was made by a pico and lacks election blocks that a light node serves"
+            )
         self._network = parts.make_network(self._hello)
         self._writer = ChainWriter(self.chain, in_thread=parts.in_thread)
         ServeService(self._network, self.chain, in_thread=parts.in_thread).register()

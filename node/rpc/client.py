@@ -103,6 +103,9 @@ class RpcClient:
             self.close()
             reason = str(error) or type(error).__name__
             raise UnreachableError(f"no node answers at {self._address}: {reason}") from error
+        if not text or response.length:
+            self.close()
+            raise UnreachableError(f"the node at {self._address} stopped before it answered")
         try:
             return json.loads(text)
         except ValueError:

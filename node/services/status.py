@@ -92,6 +92,9 @@ class StatusBoard:
             known = {name: self._facts[name] for name in _SYNC_LINE}
             if state := self._facts.get("state_sync"):
                 known |= {name: state[name] for name in _STATE_LINE}
+            if self._facts["peer_lists"]["live"] < self._facts["min_peers"]:
+                # Else nobody can see why there is no consensus.
+                known["min_peers"] = self._facts["min_peers"]
             line |= {name: value for name, value in known.items() if value is not None}
             log.info("status", **line)
             self._next_line = now + self._interval_s

@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from node.chain.genesis import Genesis
 from node.chain.growing import GrowingChain
 from node.chain.retention import Retention
+from node.config import NodeConfig
 from node.config_file import settings_text
 from node.crypto.bls import KeyCache
 from node.errors import ConfigError
@@ -24,7 +26,9 @@ from node.keys import NodeKeys
 from node.policy import Policy
 from node.profiles import Profile
 from node.services.clock import SystemClock
+from node.settings import Value
 from node.storage.disk import DiskStore
+from node.testnet.ports import free_ports
 from node.testnet.workload import Workload, workload_balances
 from protocols.types import Height
 
@@ -88,6 +92,12 @@ def generate_chain(
     return height
 
 
+def address_of(folder: Path) -> str:
+    """Return the multiaddr with peer id at which the node of a generated chain listens."""
+    config = NodeConfig.load(folder / "config.toml")
+    return f"{config.listen[0]}/p2p/{NodeKeys.load(config.keys).peer_id}"
+
+
 def _write_files(
     spec: GeneratedSpec, folder: Path, now_ms: int
 ) -> tuple[Genesis, dict[str, NodeKeys]]:
@@ -107,7 +117,13 @@ def _write_files(
         each.save(folder / "validators" / f"{name}.json")
     NodeKeys.derive(spec.seed, "history").save(folder / "keys.json")
     title = f"A node that serves the chain {spec.name!r}."
-    settings = settings_text(title, {"profile": Profile.HISTORY.value, "min_peers": 0})
+    (port,) = free_ports(1, Random())
+    values: dict[str, Value] = {
+        "profile": Profile.HISTORY.value,
+        "min_peers": 0,
+        "listen": (f"/ip4/127.0.0.1/tcp/{port}",),
+    }
+    settings = settings_text(title, values)
     (folder / "config.toml").write_text(settings, encoding="utf-8")
     return genesis, keys
 

@@ -23,6 +23,9 @@ from typing import Any, Final, Self
 from node.errors import ConfigError, UnreachableError
 from node.testnet.spec import NetworkSpec, NodeSpec, Topology
 
+DEFAULT_NAME: Final = "testnet"
+"""Of a network that is given none."""
+
 FORMAT: Final = 1
 """Version of network.json. Another one is refused, not guessed at."""
 

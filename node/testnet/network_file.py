@@ -43,6 +43,8 @@ class _Key:
     """What the network's parameters call it."""
     kind: type
     read: Callable[[Any], Any] = lambda value: value
+    example: str = ""
+    """Of a text that people write as a number."""
 
 
 def read_network_file(path: Path) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def read_network_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from error
     try:
         groups = _groups(content.pop("nodes", []))
-        parameters = _read(content, _KEYS, "")
+        parameters = _read(content, _KEYS, "", also=("nodes",))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     if groups:
@@ -89,15 +91,22 @@ def _mix(groups: list[NodeGroup]) -> dict[str, int]:
     return mix
 
 
-def _read(table: Mapping[str, Any], keys: Mapping[str, _Key], where: str) -> dict[str, Any]:
+def _read(
+    table: Mapping[str, Any],
+    keys: Mapping[str, _Key],
+    where: str,
+    *,
+    also: tuple[str, ...] = (),
+) -> dict[str, Any]:
     facts = {}
     for name, value in table.items():
         key = keys.get(name)
         if key is None:
-            raise ConfigError(f"{where}{name}: unknown: one of {', '.join(keys)}")
+            raise ConfigError(f"{where}{name}: unknown: one of {', '.join((*keys, *also))}")
         # A boolean counts as a whole number in Python, and as none here.
         if type(value) is not key.kind:
-            raise ConfigError(f"{where}{name}: {value!r} is no {_WORDS[key.kind]}")
+            example = f", as {name} = {key.example}" if key.example else ""
+            raise ConfigError(f"{where}{name}: {value!r} is no {_WORDS[key.kind]}{example}")
         try:
             facts[key.name] = key.read(value)
         except ConfigError as error:
@@ -137,14 +146,14 @@ _WORDS: Final = {str: "text", int: "whole number"}
 _KEYS: Final = {
     "name": _Key("name", str),
     "seed": _Key("seed", int, _within(0, 2**63)),
-    "block_time": _Key("block_time_s", str, parse_duration),
+    "block_time": _Key("block_time_s", str, parse_duration, '"250ms"'),
     "batch_length": _Key("batch_length", int, _within(2, 1024)),
     "batches_per_epoch": _Key("batches_per_epoch", int, _within(1, 1024)),
     "topology": _Key("topology", str, _topology),
     "validators": _Key("validators", int, _within(1, MAX_NODES)),
     "sync": _Key("sync", str, _strategy),
     "pivot_interval": _Key("pivot_interval", int, _within(1, MAX_PIVOT_INTERVAL)),
-    "load": _Key("load_tps", str, parse_load),
+    "load": _Key("load_tps", str, parse_load, '"50tps"'),
 }
 
 _NODE_KEYS: Final = {

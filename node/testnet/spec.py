@@ -126,7 +126,9 @@ def nodes_of(
     """
     able = sum(mix.get(profile, 0) for profile in STATE_PROFILES)
     if not able:
-        raise ConfigError("no node can validate: give the network a history or full node")
+        raise ConfigError(
+            "no node can validate: give the network a history or full node from the start"
+        )
     wanted = min(able, MAX_DEFAULT_VALIDATORS) if validators is None else validators
     if not 1 <= wanted <= able:
         raise ConfigError(f"{wanted} validators need as many history or full nodes, not {able}")

@@ -1,10 +1,13 @@
 """What a state sync is on its way to."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from node.blocks.header import Header
 from protocols.types import Hash32, Height
+
+if TYPE_CHECKING:
+    # Settings name the pivot interval, and commands that read them start without msgpack.
+    from node.blocks.header import Header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class SyncTarget:
     history_root: Hash32
 
     @classmethod
-    def of(cls, header: Header) -> Self:
+    def of(cls, header: "Header") -> Self:
         """Take what counts from a header."""
         return cls(
             number=header.number,

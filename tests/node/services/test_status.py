@@ -31,6 +31,8 @@ class Told:
             "consensus": False,
             "behind": 0,
             "target": None,
+            "min_peers": 0,
+            "peer_lists": {"live": 0},
             "other": "x",
         }
     )
@@ -225,4 +227,18 @@ async def test_on_the_way_it_tells_the_rate_and_the_time_left(
     # There, nothing of it is left.
     assert told.board.progress == {"rate": None, "eta_s": None}
     assert not {"target", "rate", "eta_s"} & set(lines[-1])
+    nursery.cancel_scope.cancel()
+
+
+async def test_too_few_peers_are_told(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    told = Told(interval_s=1)
+    told.facts |= {"min_peers": 3, "peer_lists": {"live": 1}}
+    with capture_logs() as lines:
+        await nursery.start(told.board.run)
+        await trio.sleep(1.2)
+        told.facts["peer_lists"] = {"live": 3}
+        await trio.sleep(2)
+
+    assert lines[0]["min_peers"] == 3
+    assert "min_peers" not in lines[-1]
     nursery.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from node.keys import NodeKeys
 from node.policy import Policy
 from node.profiles import Profile
 from node.storage.disk import DiskStore
-from node.testnet.generate import GeneratedSpec, generate_chain
+from node.testnet.generate import GeneratedSpec, address_of, generate_chain
 from protocols.types import Hash32, Height
 from tests.build.chain import open_chain
 
@@ -51,6 +51,7 @@ def test_the_folder_is_that_of_a_node(tmp_path: Path) -> None:
     config = NodeConfig.load(folder / "config.toml")
     assert (config.profile, config.min_peers, config.validator) == (Profile.HISTORY, 0, False)
     assert config.data_dir == folder / "data"
+    assert address_of(folder) == f"{config.listen[0]}/p2p/{NodeKeys.load(config.keys).peer_id}"
     NodeKeys.load(config.keys)
     number, _, timestamp = head_of(folder)
     # It was to end now, and the last batch is a whole one.

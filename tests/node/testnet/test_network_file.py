@@ -60,7 +60,7 @@ start_at = 200
         ("sed = 7", "sed: unknown: one of name, seed"),
         ("seed = true", "seed: True is no whole number"),
         ("seed = -1", "seed: -1 is not in 0.."),
-        ("block_time = 1", "block_time: 1 is no text"),
+        ("block_time = 1", 'block_time: 1 is no text, as block_time = "250ms"'),
         ('block_time = "soon"', "block_time: 'soon' is not a duration"),
         ('topology = "tree"', "topology: 'tree' is none of random, mesh, ring, star"),
         ('load = "much"', "load: 'much' is not a load"),
