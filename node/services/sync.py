@@ -91,6 +91,12 @@ class Lane(Enum):
     NEWS = "news"
 
 
+_CAPACITIES: Final = {
+    Lane.CONTROL: CONTROL_CAPACITY,
+    Lane.BLOCKS: BLOCK_CHANNEL_CAPACITY,
+    Lane.NEWS: NEWS_CAPACITY,
+}
+
 _ALWAYS: Final = (Lane.CONTROL,)
 _WHEN_READY: Final = (Lane.CONTROL, Lane.BLOCKS, Lane.NEWS)
 
@@ -149,13 +155,7 @@ class SyncService:
             drift_timeout_s=drift_timeout_s,
         )
         self._intake = AnnouncementIntake(config.announcements_per_10_s)
-        self._lanes: Lanes[Lane, LaneItem] = Lanes(
-            {
-                Lane.CONTROL: CONTROL_CAPACITY,
-                Lane.BLOCKS: BLOCK_CHANNEL_CAPACITY,
-                Lane.NEWS: NEWS_CAPACITY,
-            }
-        )
+        self._lanes: Lanes[Lane, LaneItem] = Lanes(_CAPACITIES)
         topics = (Topic.HEADERS, Topic.BODIES) if config.include_body else (Topic.HEADERS,)
         self._subscriptions = [network.subscribe(topic) for topic in topics]
         self._chain_events = writer.subscribe()
