@@ -199,7 +199,7 @@ class MacroSync:
             now: Monotonic clock, seconds.
             can_lead: Whether it serves what we fetch.
             beyond: It has shown to have a macro block above this height. Until we have one it is
-                not near our head, whatever it says: else it would go to and fro without end.
+                not near our head, whatever it says: else it would go back and forth without end.
         """
         self._given_up.discard(peer)
         # One that comes again has one chance: else it would never be left alone.
