@@ -28,6 +28,8 @@ batch_length = 10
 batches_per_epoch = 2
 topology = "ring"
 validators = 3
+sync = "static"
+pivot_interval = 40
 load = "50tps"
 [[nodes]]
 profile = "full"
@@ -47,6 +49,8 @@ start_at = 200
         "batches_per_epoch": 2,
         "topology": "ring",
         "validators": 3,
+        "sync": "static",
+        "pivot_interval": 40,
         "load_tps": 50.0,
         "mix": {"full": 4},
         "late": (NodeGroup(profile="pico", count=2, start_at=200),),

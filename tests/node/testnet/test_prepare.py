@@ -15,6 +15,7 @@ from node.errors import ConfigError
 from node.keys import NodeKeys
 from node.policy import Policy
 from node.profiles import Profile
+from node.sync.state.strategy import SyncStrategy
 from node.testnet.layout import Description, NetworkFolder
 from node.testnet.prepare import add_nodes, policy_of, prepare
 from node.testnet.spec import NetworkSpec, NodeGroup, Topology, nodes_of
@@ -48,6 +49,19 @@ def made(folder: Path, spec: NetworkSpec) -> tuple[NetworkFolder, Description]:
 
 def min_peers(network: NetworkFolder, spec: NetworkSpec) -> dict[str, int]:
     return {n.name: NodeConfig.load(network.node(n.name).config).min_peers for n in spec.nodes}
+
+
+def test_every_node_is_told_how_to_fetch_a_state(tmp_path: Path) -> None:
+    spec = replace(spec_of(), sync="static", pivot_interval=40)
+    network, description = made(tmp_path, spec)
+    add_nodes(description, network, "full", 1)
+    for name in ("full-1", "full-3", "pico-1"):
+        sync = NodeConfig.load(network.node(name).config).sync
+        assert (sync.strategy, sync.pivot_interval) == (SyncStrategy.STATIC, 40)
+
+    plain, _ = made(tmp_path / "plain", spec_of())
+    sync = NodeConfig.load(plain.node("full-1").config).sync
+    assert (sync.strategy, sync.pivot_interval) == (SyncStrategy.DYNAMIC, 10_000)
 
 
 def test_all_files_are_there(tmp_path: Path) -> None:
