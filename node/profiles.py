@@ -2,7 +2,7 @@
 
             stores          asks for   serves                                  runs
 history     bodies, state   bodies     headers, macro chain, bodies, history   mempool, validator
-full        bodies, state   bodies     headers, macro chain, bodies            mempool, validator
+full        window, state   bodies     headers, macro chain, bodies            mempool, validator
 light       headers         headers    headers, macro chain                    -
 pico        headers         headers    headers                                 -
 
@@ -93,12 +93,10 @@ _HISTORY: Final = ProfileTraits(
     max_peers=100,
 )
 _FULL: Final = ProfileTraits(
-    # In a network of Full nodes somebody must have the old blocks: one that has fallen behind gets
-    # on only by executing what it has missed.
-    retention=Retention.ALL,
+    retention=Retention.WINDOW,
     keeps_state=True,
     include_body=True,
-    macro_sync=MacroSyncKind.HISTORY,
+    macro_sync=MacroSyncKind.STATE,
     services=Service.HEADERS | Service.MACRO_CHAIN | Service.BODIES | Service.STATE,
     runs_mempool=True,
     may_validate=True,

@@ -149,7 +149,7 @@ async def _follow(make: Callable[[], Node], height: int) -> float:
 def _node(
     genesis: Genesis, store: DiskStore, name: str, port: int, seeds: tuple[str, ...]
 ) -> Callable[[], Node]:
-    """Return what makes a full node, once an event loop runs."""
+    """Return what makes a history node, once an event loop runs."""
     keys, clock = NodeKeys.derive("benchmark", name), SystemClock()
     configure_logging(level="info", format_="text")
 
@@ -165,7 +165,7 @@ def _node(
     def make() -> Node:
         return Node(
             NodeParts(
-                profile=Profile.FULL,
+                profile=Profile.HISTORY,
                 genesis=genesis,
                 keys=keys,
                 is_validator=False,

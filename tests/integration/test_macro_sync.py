@@ -48,7 +48,7 @@ from tests.integration.macro_peers import (
 
 pytestmark = pytest.mark.network
 
-PROFILES = [Profile.HISTORY, Profile.FULL, Profile.LIGHT, Profile.PICO]
+PROFILES = [Profile.HISTORY, Profile.LIGHT, Profile.PICO]
 WITH_HISTORY = [each for each in PROFILES if each.traits.macro_sync is MacroSyncKind.HISTORY]
 """Those that end with every block and every transaction from genesis."""
 FETCHED_FIRST = {

@@ -1,6 +1,7 @@
 """Users of whole light and pico nodes ask, in virtual time, while peers of theirs lie."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -16,7 +17,10 @@ from protocols.ids import RequestProtocol
 from protocols.types import PeerId
 from tests.build.blocks import transaction
 from tests.build.keys import address
-from tests.sim.nodes import Nodes, SimNode
+from tests.sim.nodes import POLICY, Nodes, SimNode
+
+LONG_WINDOW = replace(POLICY, validity_window_batches=60)
+"""Full nodes keep all that is asked about."""
 
 LIED_ABOUT = (
     RequestProtocol.TRIE_PROOF,
@@ -62,7 +66,7 @@ async def test_users_of_all_profiles_hear_the_truth(
 ) -> None:
     """Two of five peers with state lie. They are blamed, by those whom they lied to."""
     mix = {"history": 2, "full": 3, "light": 1, "pico": 1}
-    nodes = Nodes(nursery, seed=seed, mix=mix, topology=Topology.MESH)
+    nodes = Nodes(nursery, seed=seed, mix=mix, policy=LONG_WINDOW, topology=Topology.MESH)
     await nodes.start()
     honest = next(node for node in nodes.nodes if node.spec.name == "history-1")
     sent = transaction(value=77, recipient=2)

@@ -2,20 +2,16 @@
 
 from dataclasses import replace
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from node import profiles
-from node.chain.retention import Retention
 from node.errors import Fault
 from node.net.hub import LinkConditions
 from node.net.network import Handler
 from node.net.simulated import simulated_address
-from node.profiles import PROFILES, MacroSyncKind, Profile
 from node.storage.store import Table
 from node.sync.state.state_limits import DEFAULT_LIMITS
 from node.sync.state.strategy import SyncStrategy
@@ -25,14 +21,6 @@ from tests.build.blocks import transaction
 from tests.sim.nodes import Nodes, SimNode, WatchedNetwork
 
 MIX = {"history": 1, "full": 5}
-
-
-@pytest.fixture(autouse=True)
-def _full_nodes_fetch_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = replace(
-        PROFILES[Profile.FULL], macro_sync=MacroSyncKind.STATE, retention=Retention.WINDOW
-    )
-    monkeypatch.setattr(profiles, "PROFILES", MappingProxyType({**PROFILES, Profile.FULL: full}))
 
 
 def accounts(node: SimNode) -> dict[bytes, bytes]:

@@ -1,0 +1,79 @@
+"""A full node that joins a busy network late, is killed half way, and has the state in the end."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from node.accounts import trie
+from node.chain.block_store import load_block
+from node.chain.genesis import Genesis
+from node.storage.disk import DiskStore
+from node.storage.store import Table
+from protocols.types import Address, Hash32
+from tests.testnet.running import LocalNetwork
+
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
+FAST = ("--block-time", "500ms", "--batch-length", "5", "--batches-per-epoch", "4")
+ACCOUNTS = 100_000
+"""Some seconds of work for who fetches them."""
+
+LOOKS = 20_000
+"""At a node that comes up: each takes a millisecond or more."""
+
+
+def grow_genesis(network: LocalNetwork) -> None:
+    """Give a network that does not run yet many more accounts."""
+    file = network.folder.genesis
+    genesis, draw = Genesis.load(file), Random(1)
+    more = {Address(draw.randbytes(20)): 1000 for _ in range(ACCOUNTS)}
+    file.unlink()
+    replace(genesis, accounts={**genesis.accounts, **more}).save(file)
+
+
+def until_half_way(network: LocalNetwork, node: str) -> None:
+    """Wait until a node has some accounts; it may have all of them by then."""
+    for _ in range(LOOKS):
+        status = network.call(node, "getStatus")
+        state = status["state_sync"] or {"accounts": 0}
+        if state["accounts"] > 0 or "state_synced" in network.log(node):
+            return
+    raise AssertionError(status)
+
+
+def stored_root(network: LocalNetwork, node: str) -> tuple[Hash32, Hash32]:
+    """Return the root of the accounts that a stopped node has, and that of its head."""
+    store = DiskStore(network.files(node).data)
+    try:
+        with store.read() as reader:
+            head = reader.get(Table.META, b"head")
+            assert head is not None
+            block = load_block(reader, Hash32(head))
+            assert block is not None
+            return trie.root(reader), block.header.state_root
+    finally:
+        store.close()
+
+
+def test_a_late_full_node_is_killed_and_gets_the_state(network: LocalNetwork) -> None:
+    network.net("up", "--mix", "full=4", *FAST, "--load", "20tps", "--dry-run")
+    grow_genesis(network)
+    network.net("start")
+    network.until("phase == live and consensus == yes and finalized >= 20")
+
+    network.net("add", "--profile", "full")
+    until_half_way(network, "full-5")
+    network.kill("full-5")
+    network.net("start", "full-5")
+    network.until("phase == live and consensus == yes", "full-5")
+
+    assert "state_synced" in network.log("full-5")
+    height = int(network.reports("full-5")["full-5"].status["height"])
+    network.until(f"finalized >= {height}")
+    network.assert_one_chain()
+    network.assert_logs_are_clean()
+    network.net("stop")
+    for node in ("full-1", "full-5"):
+        ours, expected = stored_root(network, node)
+        assert ours == expected, node
