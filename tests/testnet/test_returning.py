@@ -8,6 +8,8 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 FAST = ("--block-time", "250ms", "--batch-length", "4", "--batches-per-epoch", "2")
 EPOCH = 8
+SIGNED = {"justification": None, "size": None}
+"""What depends on who signed a block."""
 
 
 def test_history_nodes_come_back_after_epochs_under_load(network: LocalNetwork) -> None:
@@ -29,7 +31,9 @@ def test_history_nodes_come_back_after_epochs_under_load(network: LocalNetwork) 
     paid = 0
     for height in range(left, back + 1):
         theirs = network.call("history-1", "getBlockByNumber", height, True)
-        assert network.call("history-2", "getBlockByNumber", height, True) == theirs
+        ours = network.call("history-2", "getBlockByNumber", height, True)
+        # A block is final with any quorum of signatures, and these are not part of it.
+        assert {**ours, **SIGNED} == {**theirs, **SIGNED}
         paid += len(theirs.get("transactions") or ())
     assert paid > 0
     network.assert_logs_are_clean()
