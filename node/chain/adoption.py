@@ -47,8 +47,8 @@ from node.storage.store import Writer
 from protocols.types import Hash32, Height
 
 
-class MacroAdopter:
-    """Adopts macro blocks within one transaction. What it has learnt counts once committed."""
+class Adopter:
+    """A transaction that adopts macro blocks. What it has learnt counts once committed."""
 
     def __init__(
         self, settings: ChainSettings, writer: Writer, head: ChainHead, now_ms: int
@@ -59,8 +59,19 @@ class MacroAdopter:
         self.head = head
         """The head as this transaction has it."""
         self.added: dict[Hash32, Block] = {}
-        """Blocks that it has stored, without bodies."""
+        """The macro blocks that it has stored, without bodies. Nobody asks for others soon."""
         self.deleted: set[Hash32] = set()
+
+    def _is_closed(self, macro: Block) -> Pushed | None:
+        """Say so of a block that is not above our macro head."""
+        if macro.number > self.head.macro.number:
+            return None
+        is_known = has_block(self._writer, macro.hash)
+        return Pushed(PushOutcome.KNOWN if is_known else PushOutcome.IGNORED)
+
+
+class MacroAdopter(Adopter):
+    """Adopts macro blocks without what lies between them."""
 
     def adopt(self, block: Block, *, is_trusted: bool = False) -> PushResult:
         """Adopt one macro block. Unless the result is `Pushed`, nothing has happened.
@@ -70,9 +81,9 @@ class MacroAdopter:
             is_trusted: Take an election block of any epoch without its quorum. Ignored once a
                 macro block above genesis is known: from there on everything can be proven.
         """
-        if block.number <= self.head.macro.number:
-            is_known = has_block(self._writer, block.hash)
-            return Pushed(PushOutcome.KNOWN if is_known else PushOutcome.IGNORED)
+        closed = self._is_closed(block)
+        if closed is not None:
+            return closed
         block = block.without_body()
         is_trusted = is_trusted and self.head.macro.number == 0
         error = verify_macro(

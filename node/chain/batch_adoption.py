@@ -9,12 +9,10 @@ M --- b1 --- b2 --- M'      adopted: afterwards the store holds what pushing wou
 """
 
 from node.accounts.state_history import begin
-from node.blocks.block import Block
 from node.blocks.header import MacroHeader
-from node.chain.adoption import verify_macro
+from node.chain.adoption import Adopter, verify_macro
 from node.chain.batch_plan import BatchPlan, PlannedBlock, plan_batch
 from node.chain.block_store import (
-    has_block,
     hashes_between,
     load_block,
     save_block,
@@ -24,7 +22,6 @@ from node.chain.block_store import (
 from node.chain.execution import index_transactions, revert_block
 from node.chain.fetched import FetchedBatch
 from node.chain.finality import finalize
-from node.chain.head import ChainHead
 from node.chain.overlay import Overlay
 from node.chain.results import (
     BlockError,
@@ -35,25 +32,11 @@ from node.chain.results import (
     PushOutcome,
     PushResult,
 )
-from node.chain.settings import ChainSettings
-from node.storage.store import Writer
 from protocols.types import Hash32
 
 
-class BatchAdopter:
-    """Adopts batches within one transaction. What it has learnt counts once committed."""
-
-    def __init__(
-        self, settings: ChainSettings, writer: Writer, head: ChainHead, now_ms: int
-    ) -> None:
-        self._settings = settings
-        self._writer = writer
-        self._now_ms = now_ms
-        self.head = head
-        """The head as this transaction has it."""
-        self.added: dict[Hash32, Block] = {}
-        """The macro blocks that it has stored, without bodies. Nobody asks for others soon."""
-        self.deleted: set[Hash32] = set()
+class BatchAdopter(Adopter):
+    """Adopts macro blocks with all that lies between them."""
 
     def adopt(self, batch: FetchedBatch) -> PushResult:
         """Adopt the batch above our macro head. Unless the result is `Pushed`, nothing happened.
@@ -62,9 +45,9 @@ class BatchAdopter:
         transactions: its body is missing among the batch's `bodies`.
         """
         macro = batch.macro.without_body()
-        if macro.number <= self.head.macro.number:
-            is_known = has_block(self._writer, macro.hash)
-            return Pushed(PushOutcome.KNOWN if is_known else PushOutcome.IGNORED)
+        closed = self._is_closed(macro)
+        if closed is not None:
+            return closed
         error = verify_macro(macro, self.head, self._settings, now_ms=self._now_ms)
         if error is None and macro.number != self._next_macro:
             error = BlockError.WRONG_NUMBER

@@ -61,20 +61,6 @@ class ChainHead:
         )
 
 
-def head_above(genesis: Block) -> ChainHead:
-    """Return the head of a chain that has only its genesis block."""
-    header = genesis.header
-    assert isinstance(header, MacroHeader)
-    assert header.next_validators is not None
-    return ChainHead(
-        header=header,
-        branch=(genesis.hash,),
-        macro=header,
-        election=header,
-        validators=header.next_validators,
-    )
-
-
 def load_head(reader: Reader, head_hash: Hash32, policy: Policy) -> ChainHead:
     """Find the head again after a restart.
 

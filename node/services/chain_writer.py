@@ -18,6 +18,7 @@ from node.chain.replay import MAX_REPLAYED, Replayed, ReplayFailed
 from node.chain.results import ChainEvent, InvalidBlock, Pushed, PushResult
 from node.chain.state_completion import StateCompletion
 from node.chain.state_sync import SealOutcome
+from node.services.workers import carry_out
 from protocols.types import Height
 
 EVENTS_BUFFERED: Final = 256
@@ -155,10 +156,7 @@ class ChainWriter:
         return results
 
     async def _carry_out(self, work: Callable[[], ResultT]) -> ResultT:
-        if self._in_thread:
-            return await trio.to_thread.run_sync(work)
-        await trio.lowlevel.checkpoint()
-        return work()
+        return await carry_out(work, in_thread=self._in_thread)
 
     async def _publish(self, event: ChainEvent) -> None:
         for sender in tuple(self._subscribers):

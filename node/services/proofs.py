@@ -10,6 +10,7 @@ from node.chain.view import ChainView
 from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
 from node.net.network import Network
+from node.services.workers import carry_out
 from node.sync.effects import ReportPeer
 from node.sync.proofs.peers import ProofPeers
 from node.sync.proofs.questions import Question
@@ -133,7 +134,4 @@ class ProofService:
         self._network.report(peer, fault)
 
     async def _work(self, task: Callable[[], ResultT]) -> ResultT:
-        if self._in_thread:
-            return await trio.to_thread.run_sync(task, limiter=self._threads)
-        await trio.lowlevel.checkpoint()
-        return task()
+        return await carry_out(task, in_thread=self._in_thread, limiter=self._threads)

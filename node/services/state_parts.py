@@ -1,7 +1,7 @@
 """The three parts of a state sync as its task drives them: each a machine and its outside world."""
 
-from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 import trio
@@ -24,8 +24,10 @@ from node.sync.state.part_events import (
     FindLowest,
     HistoryEffect,
     LowestFound,
+    PartEffect,
     StoreBatch,
 )
+from node.sync.state.registry import Syncer
 from node.sync.state.state_events import (
     ApplyBlocks,
     AskChanges,
@@ -62,6 +64,17 @@ ACCOUNTS: Final = "accounts"
 
 Event: TypeAlias = Any
 """An input of the machine of the part that it goes to."""
+
+EffectT = TypeVar("EffectT")
+EffectT_co = TypeVar("EffectT_co", covariant=True)
+
+
+class SmallSyncer(Syncer[EffectT_co], Protocol[EffectT_co]):
+    """A syncer that is fed with events."""
+
+    def handle(self, event: Event, now: float) -> Sequence[EffectT_co]:
+        """Apply one event."""
+        ...
 
 
 class Outside(Protocol):
@@ -219,17 +232,13 @@ class AccountsPart:
         return None if found is None else self._chain.header(found)
 
 
-class BlocksPart:
-    """The blocks of the validity window."""
+class _SmallPart(Generic[EffectT]):
+    """A part whose machine is a `Syncer`: what both of them do the same way."""
 
-    services = Service.BODIES
-
-    def __init__(self, outside: Outside, chain: Chain, limits: StateLimits) -> None:
-        """Begin idle."""
+    def __init__(self, outside: Outside, machine: SmallSyncer[EffectT]) -> None:
         self._outside = outside
-        self._chain = chain
-        self._machine = BlockSyncer(chain.policy, limits)
-        self.name = self._machine.name
+        self._machine = machine
+        self.name = machine.name
 
     def start(self, target: SyncTarget) -> None:
         """Begin."""
@@ -247,9 +256,36 @@ class BlocksPart:
         """Take an event, and have done what follows from it."""
         self._perform_all(self._machine.handle(event, trio.current_time()))
 
-    def _perform_all(self, effects: Any) -> None:
+    def _perform_all(self, effects: Sequence[EffectT]) -> None:
         for effect in effects:
             self._perform(effect)
+
+    def _perform(self, effect: EffectT) -> None:
+        raise NotImplementedError
+
+    def _perform_common(self, effect: PartEffect) -> None:
+        """Carry out what both of them want."""
+        match effect:
+            case CancelQuestion(question):
+                self._outside.cancel(self.name, question)
+            case ReportPeer(peer, fault):
+                self._outside.report(peer, fault)
+            case TargetReached(target):
+                self._outside.reached(self.name, target)
+            case TargetTooOld(target):
+                cause = f"no peer has what belongs to block {target.number} any more"
+                self._outside.fail(f"{self.name}: {cause}")
+
+
+class BlocksPart(_SmallPart[BlockEffect]):
+    """The blocks of the validity window."""
+
+    services = Service.BODIES
+
+    def __init__(self, outside: Outside, chain: Chain, limits: StateLimits) -> None:
+        """Begin idle."""
+        super().__init__(outside, BlockSyncer(chain.policy, limits))
+        self._chain = chain
 
     def _perform(self, effect: BlockEffect) -> None:
         match effect:
@@ -264,63 +300,27 @@ class BlocksPart:
                     self.name, lambda: BatchStored(name, self._chain.store_batch(blocks))
                 )
             case _:
-                perform_common(self._outside, self.name, effect)
+                self._perform_common(effect)
 
 
-class HistoryPart:
+class HistoryPart(_SmallPart[HistoryEffect]):
     """What it takes to extend the history of transactions."""
 
     services = Service.STATE
 
     def __init__(self, outside: Outside, limits: StateLimits) -> None:
         """Begin idle."""
-        self._outside = outside
-        self._machine = HistorySyncer(limits)
-        self.name = self._machine.name
+        self._history = HistorySyncer(limits)
+        super().__init__(outside, self._history)
 
     @property
     def peaks(self) -> Peaks | None:
         """Those of the newest target."""
-        return self._machine.peaks
-
-    def start(self, target: SyncTarget) -> None:
-        """Begin."""
-        self._perform_all(self._machine.sync(target, trio.current_time()))
-
-    def move(self, target: SyncTarget) -> None:
-        """Go for a newer target."""
-        self._perform_all(self._machine.update_target(target, trio.current_time()))
-
-    def next_deadline(self) -> float | None:
-        """Return when `DeadlinePassed` is to be fed."""
-        return self._machine.next_deadline()
-
-    def feed(self, event: Event) -> None:
-        """Take an event, and have done what follows from it."""
-        self._perform_all(self._machine.handle(event, trio.current_time()))
-
-    def _perform_all(self, effects: Any) -> None:
-        for effect in effects:
-            self._perform(effect)
+        return self._history.peaks
 
     def _perform(self, effect: HistoryEffect) -> None:
         match effect:
             case AskPeaks():
                 self._outside.ask(self.name, effect)
             case _:
-                perform_common(self._outside, self.name, effect)
-
-
-def perform_common(
-    outside: Outside, part: str, effect: CancelQuestion | ReportPeer | TargetReached | TargetTooOld
-) -> None:
-    """Carry out what the smaller parts have in common."""
-    match effect:
-        case CancelQuestion(question):
-            outside.cancel(part, question)
-        case ReportPeer(peer, fault):
-            outside.report(peer, fault)
-        case TargetReached(target):
-            outside.reached(part, target)
-        case TargetTooOld(target):
-            outside.fail(f"{part}: no peer has what belongs to block {target.number} any more")
+                self._perform_common(effect)

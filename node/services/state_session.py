@@ -23,11 +23,13 @@ from node.chain.chain import Chain
 from node.chain.replay import ReplayFailed
 from node.chain.results import ChainEvent, Finalized
 from node.chain.state_mode import is_syncing, state_head, sync_target
-from node.errors import Fault, PeerFaultError, UnavailableError
+from node.errors import Fault
 from node.net.network import Network
+from node.services.asking import ask_peer
 from node.services.chain_writer import ChainWriter
 from node.services.state_answers import Ask, StateAnswer, decode_state_answer, encode_ask
 from node.services.state_parts import AccountsPart, BlocksPart, Event, HistoryPart, Part
+from node.services.workers import carry_out
 from node.storage.store import Reader, Store, Writer
 from node.sync.inputs import DeadlinePassed
 from node.sync.state import coordinator as machine
@@ -38,7 +40,6 @@ from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
-from protocols.errors import WireError
 from protocols.types import Height, PeerId
 
 log = structlog.get_logger("state_sync")
@@ -48,9 +49,6 @@ INBOX_SIZE: Final = 256
 
 PEER_LOOK_S: Final = 0.5
 """Between two looks at who is connected: a new peer is asked that much later."""
-
-DECODE_IN_THREAD_BYTES: Final = 64 * 1024
-"""An answer larger than this takes longer to decode than a hop to a thread costs."""
 
 _COORDINATOR: Final = "coordinator"
 _CHAIN: Final = "chain"
@@ -407,7 +405,7 @@ class StateSession:
         await self._send(to, event)
 
     async def _work_for(self, part: str, task: Callable[[], Event]) -> None:
-        await self._send(part, await self._work(task))
+        await self._send(part, await carry_out(task, in_thread=self._tools.in_thread))
 
     async def _request(self, part: str, ask: Ask) -> None:
         """Ask one question and turn its outcome, good or bad, into one event."""
@@ -418,25 +416,15 @@ class StateSession:
 
     async def _answer(self, ask: Ask) -> StateAnswer:
         protocol, payload = encode_ask(ask)
-        try:
-            answer = await self._network.request(ask.peer, protocol, payload)
-            if len(answer) < DECODE_IN_THREAD_BYTES:
-                return decode_state_answer(ask, answer)
-            return await self._work(lambda: decode_state_answer(ask, answer))
-        except UnavailableError as error:
-            log.debug("state_not_given", peer=ask.peer, reason=str(error))
-        except PeerFaultError as error:
-            self._network.report(error.peer, error.fault)
-        except WireError as error:
-            log.info("answer_malformed", peer=ask.peer, reason=str(error))
-            self._network.report(ask.peer, Fault.MALFORMED)
-        return StateFailed(ask.id)
-
-    async def _work(self, task: Callable[[], ResultT]) -> ResultT:
-        if self._tools.in_thread:
-            return await trio.to_thread.run_sync(task)
-        await trio.lowlevel.checkpoint()
-        return task()
+        answer = await ask_peer(
+            self._network,
+            ask.peer,
+            protocol,
+            payload,
+            lambda response: decode_state_answer(ask, response),
+            in_thread=self._tools.in_thread,
+        )
+        return StateFailed(ask.id) if answer is None else answer
 
     async def _send(self, to: str, event: Event) -> None:
         await self._sender.send((to, event))

@@ -21,14 +21,15 @@ from node.chain.results import Pushed, PushOutcome, PushResult
 from node.chain.view import ChainView
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
-from node.errors import Fault, PeerFaultError, UnavailableError
 from node.gossip.blocks import verdicts_of, verdicts_on_stored
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.profiles import MacroSyncKind
+from node.services.asking import ask_peer
 from node.services.chain_writer import ChainWriter
 from node.services.lanes import Lanes, take_waiting
 from node.services.sync_answers import PROTOCOLS, decode_answer
+from node.services.workers import carry_out
 from node.sync.effects import (
     AdoptBatches,
     AdoptMacroBlocks,
@@ -60,7 +61,6 @@ from node.sync.macro.target import Target
 from node.sync.peers import DRIFT_TIMEOUT_S
 from node.sync.syncer import Syncer, SyncStatus
 from node.sync.tickets import Asker, TicketId
-from protocols.errors import WireError
 from protocols.ids import Topic
 
 log = structlog.get_logger("sync")
@@ -76,9 +76,6 @@ NEWS_CAPACITY: Final = 64
 
 EVENTS_CAPACITY: Final = 256
 """Events that a consumer has not taken; one that is further behind holds the sync back."""
-
-DECODE_IN_THREAD_BYTES: Final = 64 * 1024
-"""An answer larger than this takes longer to decode than a hop to a thread costs."""
 
 ResultT = TypeVar("ResultT")
 
@@ -337,23 +334,15 @@ class SyncService:
             del self._scopes[send.id]
 
     async def _ask(self, send: SendRequest) -> Answer:
-        protocol = PROTOCOLS[type(send.request)]
-        try:
-            payload = await self._network.request(send.peer, protocol, send.request.encode())
-            if len(payload) < DECODE_IN_THREAD_BYTES:
-                return decode_answer(send, payload)
-            return await self._work(lambda: decode_answer(send, payload))
-        except UnavailableError as error:
-            log.debug("request_failed", peer=send.peer, reason=str(error))
-        except PeerFaultError as error:
-            self._network.report(error.peer, error.fault)
-        except WireError as error:
-            log.info("answer_malformed", peer=send.peer, reason=str(error))
-            self._network.report(send.peer, Fault.MALFORMED)
-        return RequestFailed(send.id)
+        answer = await ask_peer(
+            self._network,
+            send.peer,
+            PROTOCOLS[type(send.request)],
+            send.request.encode(),
+            lambda payload: decode_answer(send, payload),
+            in_thread=self._in_thread,
+        )
+        return RequestFailed(send.id) if answer is None else answer
 
     async def _work(self, task: Callable[[], ResultT]) -> ResultT:
-        if self._in_thread:
-            return await trio.to_thread.run_sync(task)
-        await trio.lowlevel.checkpoint()
-        return task()
+        return await carry_out(task, in_thread=self._in_thread)

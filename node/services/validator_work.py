@@ -5,13 +5,13 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 import structlog
-import trio
 
 from node.blocks.block import Block
 from node.chain.results import Orphan, Pushed, PushOutcome
 from node.net.network import Network
 from node.services.block_publisher import publish_block
 from node.services.chain_writer import ChainWriter
+from node.services.workers import carry_out
 from node.validator.signer import Signer
 from protocols.ids import Topic
 from protocols.messages.votes import VoteMessage
@@ -49,10 +49,7 @@ class ValidatorWork:
         **keywords: ParametersT.kwargs,
     ) -> ResultT:
         """Do work of the signer off the trio thread. Cancelled, the work still ends first."""
-        if self._in_thread:
-            return await trio.to_thread.run_sync(partial(work, *arguments, **keywords))
-        await trio.lowlevel.checkpoint()
-        return work(*arguments, **keywords)
+        return await carry_out(partial(work, *arguments, **keywords), in_thread=self._in_thread)
 
     async def publish(self, message: VoteMessage) -> None:
         """Publish a message of ours on the VOTES topic."""

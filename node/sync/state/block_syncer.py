@@ -21,7 +21,6 @@ from node.errors import Fault
 from node.gossip.blocks import check_body
 from node.policy import Policy
 from node.sync.effects import ReportPeer
-from node.sync.inputs import DeadlinePassed
 from node.sync.state.one_question import OneQuestion
 from node.sync.state.part_events import (
     AskBlocks,
@@ -34,11 +33,6 @@ from node.sync.state.part_events import (
     StoreBatch,
 )
 from node.sync.state.state_events import (
-    CancelQuestion,
-    ServerJoined,
-    ServerLeft,
-    StateFailed,
-    StateRefused,
     TargetReached,
     TargetTooOld,
 )
@@ -120,17 +114,8 @@ class BlockSyncer:
                 return self._on_blocks(name, blocks, now)
             case LowestFound() | BatchStored():
                 return self._on_job(event, now)
-            case StateRefused(name, status):
-                self._question.refused(name, status, now)
-            case StateFailed(name):
-                self._question.failed(name, now)
-            case ServerJoined(peer):
-                self._question.join(peer)
-            case ServerLeft(peer):
-                return _cancelled(self._question.leave(peer))
-            case DeadlinePassed():
-                return _cancelled(self._question.late(now))
-        return []
+            case _:
+                return [*self._question.hear(event, now)]
 
     def _on_blocks(self, name: int, blocks: tuple[Block, ...], now: float) -> list[BlockEffect]:
         peer = self._question.answered(name)
@@ -217,7 +202,3 @@ class BlockSyncer:
             self._too_old = target
             return [TargetTooOld(target)]
         return []
-
-
-def _cancelled(name: int | None) -> list[BlockEffect]:
-    return [] if name is None else [CancelQuestion(name)]

@@ -14,15 +14,9 @@ from typing import Final
 from node.chain.history_tree import EMPTY_ROOT, NO_PEAKS, Peaks
 from node.errors import Fault
 from node.sync.effects import ReportPeer
-from node.sync.inputs import DeadlinePassed
 from node.sync.state.one_question import OneQuestion
 from node.sync.state.part_events import AskPeaks, HistoryEffect, HistoryInput, PeaksArrived
 from node.sync.state.state_events import (
-    CancelQuestion,
-    ServerJoined,
-    ServerLeft,
-    StateFailed,
-    StateRefused,
     TargetReached,
     TargetTooOld,
 )
@@ -73,7 +67,7 @@ class HistorySyncer:
             return []
         self._target = target
         self._peaks = NO_PEAKS if target.history_root == EMPTY_ROOT else None
-        return _cancelled(self._question.drop()) + self._step(now)
+        return [*self._question.drop(), *self._step(now)]
 
     def next_deadline(self) -> float | None:
         """Return when `DeadlinePassed` is due, monotonic clock, or None."""
@@ -89,17 +83,8 @@ class HistorySyncer:
         match event:
             case PeaksArrived():
                 return self._on_peaks(event, now)
-            case StateRefused(name, status):
-                self._question.refused(name, status, now)
-            case StateFailed(name):
-                self._question.failed(name, now)
-            case ServerJoined(peer):
-                self._question.join(peer)
-            case ServerLeft(peer):
-                return _cancelled(self._question.leave(peer))
-            case DeadlinePassed():
-                return _cancelled(self._question.late(now))
-        return []
+            case _:
+                return [*self._question.hear(event, now)]
 
     def _on_peaks(self, event: PeaksArrived, now: float) -> list[HistoryEffect]:
         peer = self._question.answered(event.id)
@@ -130,7 +115,3 @@ class HistorySyncer:
             self._too_old = target
             return [TargetTooOld(target)]
         return []
-
-
-def _cancelled(name: int | None) -> list[HistoryEffect]:
-    return [] if name is None else [CancelQuestion(name)]

@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass
 
+from node.sync.inputs import DeadlinePassed
+from node.sync.state.part_events import PartInput
+from node.sync.state.state_events import (
+    CancelQuestion,
+    ServerJoined,
+    ServerLeft,
+    StateFailed,
+    StateRefused,
+)
 from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_peers import StatePeers, Topic
 from protocols.status import ResponseStatus
@@ -61,6 +70,21 @@ class OneQuestion:
         self._peers.remove(peer)
         return closed.id
 
+    def hear(self, event: PartInput, now: float) -> list[CancelQuestion]:
+        """Take in what happens to every machine that asks this way; cancel what is in vain now."""
+        match event:
+            case StateRefused(name, status):
+                self.refused(name, status, now)
+            case StateFailed(name):
+                self.failed(name, now)
+            case ServerJoined(peer):
+                self.join(peer)
+            case ServerLeft(peer):
+                return _cancelled(self.leave(peer))
+            case DeadlinePassed():
+                return _cancelled(self.late(now))
+        return []
+
     def ask(self, topic: Topic, now: float) -> OpenQuestion | None:
         """Ask somebody, or nobody as long as nobody can be asked."""
         if self._open is not None:
@@ -110,9 +134,9 @@ class OneQuestion:
         self.failed(closed.id, now)
         return closed.id
 
-    def drop(self) -> int | None:
+    def drop(self) -> list[CancelQuestion]:
         """Close the question: nobody wants the answer any more."""
-        return None if self._open is None else self._close().id
+        return _cancelled(None if self._open is None else self._close().id)
 
     def nobody_has(self, topic: Topic) -> bool:
         """Tell whether all that answer have said that they will never have it."""
@@ -129,3 +153,7 @@ class OneQuestion:
         closed, self._open = self._open, None
         self._peers.closed(closed.peer)
         return closed
+
+
+def _cancelled(question: int | None) -> list[CancelQuestion]:
+    return [] if question is None else [CancelQuestion(question)]
