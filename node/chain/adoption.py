@@ -18,7 +18,7 @@ from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.blocks.justification import QuorumSignature
 from node.blocks.slots import draw_validators
-from node.blocks.verify import BatchRules, has_quorum, verify_alone
+from node.blocks.verify import BatchRules, verify_alone
 from node.chain.block_store import (
     delete_block,
     has_block,
@@ -30,6 +30,7 @@ from node.chain.block_store import (
 )
 from node.chain.head import ChainHead
 from node.chain.pruning import prune
+from node.chain.quorums import QuorumChecks
 from node.chain.results import (
     BlockError,
     ChainEvent,
@@ -51,11 +52,17 @@ class Adopter:
     """A transaction that adopts macro blocks. What it has learnt counts once committed."""
 
     def __init__(
-        self, settings: ChainSettings, writer: Writer, head: ChainHead, now_ms: int
+        self,
+        settings: ChainSettings,
+        writer: Writer,
+        head: ChainHead,
+        now_ms: int,
+        quorums: QuorumChecks,
     ) -> None:
         self._settings = settings
         self._writer = writer
         self._now_ms = now_ms
+        self._quorums = quorums
         self.head = head
         """The head as this transaction has it."""
         self.added: dict[Hash32, Block] = {}
@@ -87,7 +94,11 @@ class MacroAdopter(Adopter):
         block = block.without_body()
         is_trusted = is_trusted and self.head.macro.number == 0
         error = verify_macro(
-            block, self.head, self._settings, now_ms=self._now_ms, is_trusted=is_trusted
+            block,
+            self.head,
+            self._settings,
+            now_ms=self._now_ms,
+            quorums=None if is_trusted else self._quorums,
         )
         if error is not None:
             return InvalidBlock(error, block.hash)
@@ -143,7 +154,7 @@ def verify_macro(
     settings: ChainSettings,
     *,
     now_ms: int,
-    is_trusted: bool = False,
+    quorums: QuorumChecks | None,
 ) -> BlockError | None:
     """Check a macro block above a macro head by all that does not need the blocks between them.
 
@@ -152,8 +163,10 @@ def verify_macro(
         head: Its election block's validators must have signed, as a quorum.
         settings: Of the chain.
         now_ms: Our clock, milliseconds since the Unix epoch.
-        is_trusted: It is an election block of any epoch, and nobody need have signed it.
+        quorums: Checks that it is signed. None for an election block of any epoch that is taken on
+            trust: nobody need have signed it.
     """
+    is_trusted = quorums is None
     rules = settings.rules_above(head)
     error = verify_alone(block, rules, now_ms=now_ms, with_body=False)
     if error is not None:
@@ -165,10 +178,9 @@ def verify_macro(
         return BlockError.WRONG_VALIDATORS
     error = None if is_trusted else _check_place(header, head.election, rules)
     error = error or _check_content(header, head.macro, rules) or _check_round(block)
-    if error is not None or is_trusted:
+    if error is not None or quorums is None or quorums.has_quorum(block, rules):
         return error
-    is_signed = has_quorum(block, rules.validators, rules.policy, rules.keys)
-    return None if is_signed else BlockError.NO_QUORUM
+    return BlockError.NO_QUORUM
 
 
 def _check_place(

@@ -48,7 +48,9 @@ class BatchAdopter(Adopter):
         closed = self._is_closed(macro)
         if closed is not None:
             return closed
-        error = verify_macro(macro, self.head, self._settings, now_ms=self._now_ms)
+        error = verify_macro(
+            macro, self.head, self._settings, now_ms=self._now_ms, quorums=self._quorums
+        )
         if error is None and macro.number != self._next_macro:
             error = BlockError.WRONG_NUMBER
         if error is not None:

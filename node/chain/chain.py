@@ -30,6 +30,7 @@ from node.chain.head import ChainHead, load_head
 from node.chain.proposals import macro_content, micro_content, skip_content
 from node.chain.punished import Absences
 from node.chain.push import BlockPusher
+from node.chain.quorums import QuorumChecks
 from node.chain.reset import clear_above_genesis
 from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.retention import Retention
@@ -168,8 +169,12 @@ class Chain(StateSyncChain):
         """
         assert not self.keeps_history
         with self._pushing:
-            with self._store.write() as writer:
-                adopter = MacroAdopter(self._settings, writer, self._head, self._clock.now_ms())
+            with (
+                QuorumChecks(blocks, self._head, self._settings) as quorums,
+                self._store.write() as writer,
+            ):
+                now_ms = self._clock.now_ms()
+                adopter = MacroAdopter(self._settings, writer, self._head, now_ms, quorums)
                 results = _until_failure(
                     adopter.adopt(block, is_trusted=is_trusted and index == 0)
                     for index, block in enumerate(blocks)
@@ -197,9 +202,14 @@ class Chain(StateSyncChain):
         """
         assert self.keeps_state
         assert self.has_state
+        macro_blocks = [batch.macro for batch in batches]
         with self._pushing:
-            with self._store.write() as writer:
-                adopter = BatchAdopter(self._settings, writer, self._head, self._clock.now_ms())
+            with (
+                QuorumChecks(macro_blocks, self._head, self._settings) as quorums,
+                self._store.write() as writer,
+            ):
+                now_ms = self._clock.now_ms()
+                adopter = BatchAdopter(self._settings, writer, self._head, now_ms, quorums)
                 results = _until_failure(adopter.adopt(batch) for batch in batches)
                 self._note_head(writer, adopter.head)
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)

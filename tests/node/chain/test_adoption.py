@@ -10,6 +10,7 @@ from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.blocks.justification import QuorumSignature
 from node.blocks.validators import SignerSet, Validators
+from node.chain.block_store import load_block
 from node.chain.chain import Chain
 from node.chain.results import (
     BlockError,
@@ -70,6 +71,10 @@ def error_of(chain: Chain, block: Block, *, is_trusted: bool = False) -> BlockEr
     assert result.hash == block.hash
     assert contents(chain._store) == before
     return result.error
+
+
+def unsigned(block: Block) -> Block:
+    return replace(block, justification=QuorumSignature(0, bytes(96), SignerSet(0)))
 
 
 def test_elections_then_a_checkpoint() -> None:
@@ -239,6 +244,26 @@ def test_blocks_without_a_quorum() -> None:
         assert error_of(new_chain(), replace(block, justification=wrong)) == BlockError.NO_QUORUM
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_each_block_of_a_lot_needs_its_quorum(place: int) -> None:
+    chain, blocks = new_chain(), list(at(12, 24, 36, 40))
+    blocks[place] = unsigned(blocks[place])
+    results = chain.adopt_macro_blocks(blocks)
+    assert [type(result) for result in results] == [*[Pushed] * place, InvalidBlock]
+    assert results[-1] == InvalidBlock(BlockError.NO_QUORUM, blocks[place].hash)
+
+
+def test_a_true_quorum_does_not_speak_for_a_forged_copy() -> None:
+    (block,) = at(12)
+    (result,) = new_chain().adopt_macro_blocks([unsigned(block), block])
+    assert result == InvalidBlock(BlockError.NO_QUORUM, block.hash)
+
+    store = MemoryStore()
+    new_chain(store).adopt_macro_blocks([block, unsigned(block)])
+    with store.read() as reader:
+        assert load_block(reader, block.hash) == block.without_body()
+
+
 def test_what_comes_before_an_error_is_adopted() -> None:
     store = MemoryStore()
     chain = new_chain(store)
@@ -252,8 +277,7 @@ def test_the_first_election_on_trust() -> None:
     store = MemoryStore()
     chain = new_chain(store)
     (election,) = at(24)
-    unsigned = replace(election, justification=QuorumSignature(0, bytes(96), SignerSet(0)))
-    chain.adopt_macro_blocks([unsigned, *at(28)], is_trusted=True)
+    chain.adopt_macro_blocks([unsigned(election), *at(28)], is_trusted=True)
     assert chain.head == at(28)[0].header
     assert new_chain(store).election_head == election.header
     assert isinstance(push_one(new_chain(store), *at(29)), Pushed)
