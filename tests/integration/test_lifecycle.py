@@ -211,6 +211,22 @@ async def test_inbound_peer_without_hello_is_dropped(nursery: trio.Nursery) -> N
     nursery.cancel_scope.cancel()
 
 
+async def test_two_nodes_with_one_key_are_told_of(nursery: trio.Nursery) -> None:
+    node = await start(nursery, make_network("node", limits=QUICK))
+    twins = [await start(nursery, make_network("twin")) for _ in range(2)]
+    address = node.network.listen_addresses[0]
+    with structlog.testing.capture_logs() as lines:
+        for turn in range(5):
+            await twins[turn % 2].network.connect(address)
+            assert isinstance(await event_of(twins[turn % 2]), PeerJoined)
+            if turn:
+                assert isinstance(await event_of(twins[1 - turn % 2]), PeerLeft)
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("two_nodes_with_one_key", "warning")
+    assert line["peer"] == twins[0].network.peer_id
+    nursery.cancel_scope.cancel()
+
+
 async def test_other_genesis_is_dropped_and_banned_on_both_sides(nursery: trio.Nursery) -> None:
     other_genesis = Hash32(bytes(32))
     ours = await start(nursery, make_network("ours"))

@@ -46,6 +46,13 @@ class LineLimiter:
             event: One of the constants of this package; never text of a peer.
             facts: Keywords of the line.
         """
+        self._write(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Log what only an operator can mend, as `info` does."""
+        self._write(logging.WARNING, event, facts)
+
+    def _write(self, level: int, event: str, facts: dict[str, object]) -> None:
         now = trio.current_time()
         bucket = self._buckets.setdefault(event, TokenBucket(LINES, now))
         if not bucket.take(now):
@@ -53,7 +60,7 @@ class LineLimiter:
             return
         if dropped := self._dropped.pop(event, 0):
             facts["suppressed"] = dropped
-        self._log.info(event, **facts)
+        self._log.log(level, event, **facts)
 
 
 class FloodFilter(logging.Filter):

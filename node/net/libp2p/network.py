@@ -47,10 +47,15 @@ from node.net.scores import ScoreBook
 from protocols.errors import WireError
 from protocols.ids import RequestProtocol, Topic, protocol_id
 from protocols.messages.handshake import Hello
+from protocols.rate_limit import RateLimit, RateLimiter
 from protocols.types import Hash32, PeerId
 
 SEQNO_SHIFT: Final = 20
 """A million numbers per millisecond: more than are ever used before a restart."""
+
+RECONNECTIONS: Final = RateLimit(capacity=3, refill_s=60.0)
+"""That replace a connection which still stands. A peer that has lost one without our noticing does
+so once; two nodes with one key take the place from each other every few seconds."""
 
 PROTOCOL_PREFIX: Final = "/headway/"
 """Of every protocol id of this software, whatever the network."""
@@ -94,6 +99,7 @@ class Libp2pNetwork:
         self._limits = limits
         self._lines = LineLimiter()
         self._scores = ScoreBook(limits.score)
+        self._reconnections = RateLimiter[PeerId](RECONNECTIONS, max_keys=limits.max_peers)
         self._table = PeerTable[Connection](self._peer_id)
         self._dialling: dict[PeerId, trio.Lock] = {}
         self._events, self._event_reader = trio.open_memory_channel[NetworkEvent](
@@ -400,8 +406,20 @@ class Libp2pNetwork:
             self._events.send_nowait(PeerJoined(connection.peer, hello))
             self._gossip.peer_joined(decode_peer_id(connection.peer))
         elif change.superfluous is not None and self._nursery is not None:
+            self._watch_for_twins(connection, change.superfluous)
             self._nursery.start_soon(self._retire, change.superfluous)
         return True
+
+    def _watch_for_twins(self, newer: Connection, older: Connection) -> None:
+        """Say so when a peer connects so often that there must be two of it."""
+        is_again = newer.is_inbound == older.is_inbound
+        if is_again and not self._reconnections.take(newer.peer, trio.current_time()):
+            self._lines.warning(
+                "two_nodes_with_one_key",
+                peer=newer.peer,
+                remote=newer.address,
+                other=older.address,
+            )
 
     def _has_room(self, connection: Connection) -> bool:
         if len(self._table) >= self._limits.max_peers:
@@ -419,7 +437,7 @@ class Libp2pNetwork:
 
     def _refuse_network(self, connection: Connection, reason: str) -> None:
         """UP -> gone for a peer of another network, which is banned."""
-        self._lines.info("wrong_network", remote=connection.address, reason=reason)
+        self._lines.warning("wrong_network", remote=connection.address, reason=reason)
         assert self._nursery is not None
         self._nursery.start_soon(self._close_and_report, connection, Fault.WRONG_NETWORK)
 
