@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+from node.profiles import Profile
 from node.testnet.spec import STATE_PROFILES, NodeSpec, Topology
 
 DIALS: Final = 4
@@ -38,14 +39,19 @@ def neighbours_of(dials: Sequence[Sequence[int]]) -> tuple[frozenset[int], ...]:
 def dials_of_newcomer(nodes: Sequence[NodeSpec], position: int, seed: int) -> tuple[int, ...]:
     """Return the earlier nodes that a node dials which joins later.
 
-    Three of the four keep bodies, if there are so many: whatever it is, it finds what it needs.
+    Three of the four keep bodies, if there are so many, and history nodes come first for one that
+    needs all of history: whatever it is, it finds what it needs.
     """
     draw = Random(f"{seed}/newcomer/{nodes[position].name}")
     earlier = range(position)
     able = [each for each in earlier if nodes[each].profile in STATE_PROFILES]
-    chosen = set(draw.sample(able, min(DIALS - 1, len(able))))
-    others = [each for each in earlier if each not in chosen]
-    chosen.update(draw.sample(others, min(DIALS - len(chosen), len(others))))
+    chosen: set[int] = set()
+    if nodes[position].profile == Profile.HISTORY:
+        whole = [each for each in able if nodes[each].profile == Profile.HISTORY]
+        chosen.update(draw.sample(whole, min(DIALS - 1, len(whole))))
+    for group, count in ((able, DIALS - 1), (earlier, DIALS)):
+        others = [each for each in group if each not in chosen]
+        chosen.update(draw.sample(others, min(count - len(chosen), len(others))))
     return tuple(sorted(chosen))
 
 

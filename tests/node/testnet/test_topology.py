@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.testnet.spec import Topology
-from node.testnet.topology import DIALS, dials_of, neighbours_of
+from node.testnet.spec import PROFILES, STATE_PROFILES, NodeSpec, Topology, nodes_of
+from node.testnet.topology import DIALS, dials_of, dials_of_newcomer, neighbours_of
 
 counts = st.integers(1, 60)
 
@@ -36,6 +36,34 @@ def test_neighbours() -> None:
     assert neighbours_of(dials_of(Topology.MESH, 1, 0)) == _sets(set())
     random = neighbours_of(dials_of(Topology.RANDOM, 20, 7))
     assert min(len(each) for each in random) >= DIALS
+
+
+@given(st.data(), st.integers(0, 1000))
+def test_whoever_joins_later_finds_what_it_needs(data: st.DataObject, seed: int) -> None:
+    counts = {profile: data.draw(st.integers(0, 5)) for profile in PROFILES}
+    nodes = nodes_of({**counts, "full": counts["full"] + 1}, None)
+    joining = data.draw(st.sampled_from(PROFILES))
+    late = NodeSpec(name=f"{joining}-9", profile=joining, is_validator=False, start_at=100)
+
+    dialled = dials_of_newcomer((*nodes, late), len(nodes), seed)
+
+    assert len(set(dialled)) == len(dialled) == min(DIALS, len(nodes))
+    profiles = [nodes[each].profile for each in dialled]
+    able = sum(node.profile in STATE_PROFILES for node in nodes)
+    assert sum(each in STATE_PROFILES for each in profiles) >= min(DIALS - 1, able)
+    if joining == "history":
+        # Nobody else can give it what it is for.
+        assert profiles.count("history") >= min(DIALS - 1, counts["history"])
+
+
+def test_whoever_has_all_history_knows_another() -> None:
+    """After a long sleep it gets what it has missed from nobody else."""
+    nodes = nodes_of({"history": 4, "full": 9, "light": 3, "pico": 2}, None)
+    for seed in range(20):
+        neighbours = neighbours_of(dials_of(Topology.RANDOM, len(nodes), seed))
+        for position, node in enumerate(nodes):
+            if node.profile == "history":
+                assert any(nodes[each].profile == "history" for each in neighbours[position])
 
 
 def _sets(*neighbours: set[int]) -> tuple[frozenset[int], ...]:
