@@ -7,6 +7,7 @@ from functools import cache
 from node.blocks.block import Block
 from node.blocks.header import MacroHeader
 from node.blocks.justification import QuorumSignature
+from node.chain.retention import Retention
 from node.profiles import MacroSyncKind
 from node.sync.effects import SendRequest
 from node.sync.live.config import QueueConfig
@@ -22,6 +23,9 @@ from tests.build.sync import SyncHarness, short_batches
 
 LIGHT = QueueConfig(include_body=False, window_ahead_max=8, tolerate_past_max=4)
 """Two batches ahead, one behind, of the policy with four blocks in a batch and three batches."""
+
+FULL = replace(LIGHT, include_body=True)
+"""The same with bodies."""
 
 EPOCH = SMALL_POLICY.epoch_length
 BATCH = SMALL_POLICY.batch_length
@@ -60,6 +64,18 @@ def checkpoint_of(builder: ChainBuilder) -> Checkpoint | None:
     newest = builder.chain.macro_head
     is_election = SMALL_POLICY.is_election(newest.number)
     return None if is_election else Checkpoint(newest.number, newest.hash)
+
+
+def full(known: int = 0, *, min_peers: int = 1) -> SyncHarness:
+    """Return a Full node with so many blocks and their state."""
+    return SyncHarness(
+        short_batches(LONGEST),
+        config=FULL,
+        known=known,
+        min_peers=min_peers,
+        kind=MacroSyncKind.STATE,
+        retention=Retention.WINDOW,
+    )
 
 
 def light(known: int = 0, *, pinned: Target | None = None, min_peers: int = 1) -> SyncHarness:

@@ -13,6 +13,7 @@ from node.blocks.block import Block
 from node.blocks.verify import has_quorum
 from node.chain.chain import Chain
 from node.chain.results import Pushed, PushResult
+from node.chain.retention import Retention
 from node.errors import Fault
 from node.gossip.blocks import verdicts_of
 from node.net.network import LeaveReason, MessageId, PeerJoined, PeerLeft, Verdict
@@ -137,13 +138,14 @@ class SyncHarness:
         drift_timeout_s: float = 600.0,
         kind: MacroSyncKind | None = None,
         pinned: Target | None = None,
+        retention: Retention = Retention.ALL,
     ) -> None:
-        """Start over the first `known` blocks of a branch."""
+        """Start over the first `known` blocks of a branch; retention is of those with bodies."""
         self.builder = builder
         self.config = config or QueueConfig(include_body=True)
         self.clock = clock or FixedClock()
         self.chain = (
-            open_chain(builder.genesis, clock=self.clock)
+            open_chain(builder.genesis, clock=self.clock, retention=retention)
             if self.config.include_body
             else light_chain(builder.genesis)
         )
