@@ -1,7 +1,8 @@
 """What the shell sees. Scripts and service managers rely on it, so a number never changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from typing import Final
 
 import click
 
@@ -10,8 +11,11 @@ from node.errors import (
     DataFolderError,
     ListenError,
     NodeError,
+    NotSyncedError,
     UnreachableError,
 )
+from node.rpc import json_rpc
+from node.rpc.client import RpcError
 
 
 class ExitCode(IntEnum):
@@ -31,6 +35,10 @@ class ExitCode(IntEnum):
     """No node or network answers there."""
     NOT_READY = 7
     """Not within the timeout."""
+    NOT_FOUND = 8
+    """Nobody who was asked knows the block, transaction or account, or could prove it."""
+    REFUSED = 9
+    """The node will not do it; its line says why."""
     EXPECTATION_FAILED = 10
     INVARIANT_VIOLATED = 11
     SCENARIO_TIMED_OUT = 12
@@ -39,6 +47,22 @@ class ExitCode(IntEnum):
     """SIGINT, after a clean stop."""
     TERMINATED = 143
     """SIGTERM, after a clean stop."""
+
+
+_CODES_OF_ERRORS: Final[Mapping[type[NodeError], ExitCode]] = {
+    ConfigError: ExitCode.BAD_CONFIG,
+    DataFolderError: ExitCode.BAD_DATA_FOLDER,
+    ListenError: ExitCode.CANNOT_LISTEN,
+    UnreachableError: ExitCode.UNREACHABLE,
+    NotSyncedError: ExitCode.NOT_READY,
+}
+_CODES_OF_CALLS: Final[Mapping[int, ExitCode]] = {
+    json_rpc.NOT_FOUND: ExitCode.NOT_FOUND,
+    json_rpc.UNPROVEN: ExitCode.NOT_FOUND,
+    json_rpc.REFUSED: ExitCode.REFUSED,
+    json_rpc.INVALID_PARAMS: ExitCode.REFUSED,
+    json_rpc.UNAUTHORIZED: ExitCode.REFUSED,
+}
 
 
 class CommandError(click.ClickException):
@@ -56,17 +80,12 @@ class CommandError(click.ClickException):
 
 def exit_code_of(error: NodeError) -> ExitCode:
     """Return the exit code of an error: the one place that maps them."""
-    match error:
-        case ConfigError():
-            return ExitCode.BAD_CONFIG
-        case DataFolderError():
-            return ExitCode.BAD_DATA_FOLDER
-        case ListenError():
-            return ExitCode.CANNOT_LISTEN
-        case UnreachableError():
-            return ExitCode.UNREACHABLE
-        case _:
-            return ExitCode.UNEXPECTED
+    if isinstance(error, RpcError):
+        return _CODES_OF_CALLS.get(error.code, ExitCode.UNEXPECTED)
+    for kind, code in _CODES_OF_ERRORS.items():
+        if isinstance(error, kind):
+            return code
+    return ExitCode.UNEXPECTED
 
 
 def node_errors(error: BaseException) -> list[NodeError]:

@@ -155,17 +155,9 @@ def logs(nodes: Sequence[str], *, lines: int, follow: bool, name: str | None) ->
 def stop_nodes(nodes: Sequence[str], *, kill: bool, name: str | None) -> None:
     """Stop nodes; without names all, and the workload."""
     folder, description = open_network(name)
-    chosen = select_nodes(description, nodes)
     if not nodes:
         _stop_helpers(folder)
-    if kill:
-        records = running(folder, chosen)
-        kill_processes(
-            {each: record.pid for each, record in records.items()}, timeout_s=KILL_TIMEOUT_S
-        )
-        note(f"killed: {', '.join(records) or 'no node was running'}")
-        return
-    _stop(folder, chosen)
+    _end(folder, select_nodes(description, nodes), kill=kill)
 
 
 @net.command("start")
@@ -182,17 +174,31 @@ def start_nodes_again(
     """
     folder, description = open_network(name)
     chosen = select_nodes(description, nodes)
-    waiting = [] if nodes else waiting_nodes(folder, chosen)
-    alive = running(folder, chosen)
-    to_start = [node for node in chosen if node.name not in alive and node not in waiting]
-    is_load_due = not nodes and not is_helper_running(folder.load)
-    is_late_due = bool(waiting) and not is_helper_running(folder.late)
-    start(
-        folder,
-        to_start,
-        load=description if is_load_due else None,
-        late=description if is_late_due else None,
-    )
+    _begin(folder, description, chosen, are_named=bool(nodes))
+    if wanted is not None:
+        wait_for(folder, chosen, wanted, timeout_s)
+    show(report(folder, chosen), Output.TABLE)
+
+
+@net.command()
+@nodes_argument
+@click.option("--kill", is_flag=True, help="Stop them with SIGKILL, as a power cut would.")
+@wait_option
+@wait_timeout_option
+@name_option
+def restart(
+    nodes: Sequence[str],
+    *,
+    kill: bool,
+    wanted: Wanted | None,
+    timeout_s: float,
+    name: str | None,
+) -> None:
+    """Stop nodes and start them again; without names all, and the workload goes on."""
+    folder, description = open_network(name)
+    chosen = select_nodes(description, nodes)
+    _end(folder, chosen, kill=kill)
+    _begin(folder, description, chosen, are_named=bool(nodes))
     if wanted is not None:
         wait_for(folder, chosen, wanted, timeout_s)
     show(report(folder, chosen), Output.TABLE)
@@ -225,6 +231,31 @@ def _watch(folder: NetworkFolder, nodes: Sequence[NodeSpec], output: Output) -> 
         watch.next_news(60.0)
         # A new block reaches all nodes within moments: show it once.
         time.sleep(FOLLOW_INTERVAL_S)
+
+
+def _end(folder: NetworkFolder, nodes: Sequence[NodeSpec], *, kill: bool) -> None:
+    if not kill:
+        _stop(folder, nodes)
+        return
+    records = running(folder, nodes)
+    pids = {each: record.pid for each, record in records.items()}
+    kill_processes(pids, timeout_s=KILL_TIMEOUT_S)
+    note(f"killed: {', '.join(records) or 'no node was running'}")
+
+
+def _begin(
+    folder: NetworkFolder, description: Description, nodes: Sequence[NodeSpec], *, are_named: bool
+) -> None:
+    waiting = [] if are_named else waiting_nodes(folder, nodes)
+    alive = running(folder, nodes)
+    is_load_due = not are_named and not is_helper_running(folder.load)
+    is_late_due = bool(waiting) and not is_helper_running(folder.late)
+    start(
+        folder,
+        [node for node in nodes if node.name not in alive and node not in waiting],
+        load=description if is_load_due else None,
+        late=description if is_late_due else None,
+    )
 
 
 def _stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> None:

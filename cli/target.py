@@ -12,7 +12,7 @@ import click
 
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import config_option
-from node.config import load_settings
+from node.config import NodeConfig, load_settings
 from node.errors import NodeError, UnreachableError
 from node.process import ProcessRecord
 from node.rpc.client import RpcClient
@@ -20,6 +20,7 @@ from node.testnet.layout import (
     DEFAULT_NAME,
     Description,
     NetworkFolder,
+    NodeFolder,
     existing_networks,
     networks_folder,
 )
@@ -54,9 +55,21 @@ class Target:
         if self.data_dir is not None:
             return self.data_dir
         if self.node is not None:
-            return _folder_in_network(self.node)
+            return _node_in_network(self.node).data
         settings = load_settings(self.config_file, flags={}, environment=os.environ)
         return Path(str(settings["data_dir"].value))
+
+    def key_file(self) -> Path:
+        """Return the key file that the settings of the node name.
+
+        Raises:
+            ConfigError: The settings cannot be read.
+            UnreachableError: No such network or node.
+        """
+        if self.node is not None:
+            return NodeConfig.load(_node_in_network(self.node).config).keys
+        settings = load_settings(self.config_file, flags={}, environment=os.environ)
+        return Path(str(settings["keys"].value))
 
     def record(self) -> ProcessRecord:
         """Return where the running node can be reached.
@@ -124,7 +137,7 @@ def target_of(parameters: dict[str, Any]) -> Target:
     )
 
 
-def _folder_in_network(name: str) -> Path:
+def _node_in_network(name: str) -> NodeFolder:
     network, separator, node = name.rpartition("/")
     networks = existing_networks(networks_folder(os.environ))
     found = [each for each in networks if not separator or each.path.name == network]
@@ -141,7 +154,7 @@ def _folder_in_network(name: str) -> Path:
         names = ", ".join(f"{each.path.name}/{named}" for each, named in having)
         raise CommandError(ExitCode.USAGE, f"{name!r} names several nodes: {names}")
     network_folder, named = having[0]
-    return network_folder.node(named).data
+    return network_folder.node(named)
 
 
 def _runs(network: NetworkFolder, node: str) -> bool:

@@ -1,6 +1,5 @@
 """`headway tx`."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from cli.answer import PROOF_TIMEOUT_S, with_proof
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import output_option, timeout_option
 from cli.output import Output, print_record
-from cli.target import Target, target_of, target_options
+from cli.target import target_of, target_options
 from node.accounts.transaction import MAX_COINS, Transaction
-from node.config import load_settings
 from node.json_file import decode_hex
 from node.keys import NodeKeys
 from protocols.types import ADDRESS_BYTES, HASH_BYTES, Address
@@ -32,7 +30,7 @@ def tx() -> None:
     "--keys",
     "key_file",
     type=click.Path(path_type=Path),
-    help="Key file of the sender.  [default: that of the settings]",
+    help="Key file of the sender.  [default: that of the node]",
 )
 @target_options
 @timeout_option(5.0, "Longest wait for each answer.")
@@ -52,7 +50,7 @@ def send(
     if address is None:
         raise CommandError(ExitCode.USAGE, f"{recipient!r} is not an address of 40 hex digits")
     target = target_of(parameters)
-    signing = NodeKeys.load(key_file or _key_file(target)).signing
+    signing = NodeKeys.load(key_file or target.key_file()).signing
     with target.connect(timeout_s) as client:
         unsigned = Transaction(
             sender_key=signing.public_key,
@@ -81,8 +79,3 @@ def get(hash_: str, output: Output, timeout_s: float, **parameters: Any) -> None
         raise CommandError(ExitCode.USAGE, f"{hash_!r} is not a hash of 64 hex digits")
     with target_of(parameters).connect(timeout_s) as client:
         print_record(with_proof(client.call("getTransactionByHash", [hash_])), output)
-
-
-def _key_file(target: Target) -> Path:
-    settings = load_settings(target.config_file, flags={}, environment=os.environ)
-    return Path(str(settings["keys"].value))

@@ -113,6 +113,14 @@ SETTINGS: Final = (
         help="Stop with exit code 0 once the node agrees on the head with its peers.",
     ),
     Setting(
+        key="exit_when_synced_timeout",
+        kind=Kind.NUMBER,
+        default=0.0,
+        minimum=0,
+        maximum=1_000_000.0,
+        help="Then stop with exit code 7 if that takes more seconds than these; 0 is no limit.",
+    ),
+    Setting(
         key="listen",
         kind=Kind.LIST,
         default=("/ip4/127.0.0.1/tcp/0",),
@@ -286,6 +294,8 @@ class NodeConfig:
     keys: Path
     validator: bool
     exit_when_synced: bool
+    exit_when_synced_timeout: float
+    """Seconds; 0 is no limit."""
     listen: tuple[str, ...]
     seeds: tuple[str, ...]
     min_peers: int
@@ -319,6 +329,7 @@ class NodeConfig:
             keys=Path(values["keys"]),
             validator=values["validator"],
             exit_when_synced=values["exit_when_synced"],
+            exit_when_synced_timeout=values["exit_when_synced_timeout"],
             listen=values["listen"],
             seeds=values["seeds"],
             min_peers=values["min_peers"],

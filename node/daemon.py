@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from random import SystemRandom
 from typing import Final
 
@@ -17,7 +18,7 @@ import trio
 from node.app import Node, NodeParts
 from node.chain.genesis import Genesis
 from node.config import NodeConfig
-from node.errors import ConfigError, DataFolderError
+from node.errors import ConfigError, DataFolderError, NotSyncedError
 from node.keys import NodeKeys
 from node.net.libp2p import Libp2pNetwork, NetworkLimits
 from node.process import ProcessRecord, own_start_time
@@ -31,6 +32,9 @@ log = structlog.get_logger("daemon")
 
 STOP_TIMEOUT_S: Final = 8
 """A stop that takes longer is forced. Nothing accepted is lost by that, only good manners."""
+
+TIME_IS_UP: Final = "time is up"
+"""Why a node stops that was to end once it is synced, and is not."""
 
 Ready = Callable[[], None]
 
@@ -46,6 +50,7 @@ def run_daemon(config: NodeConfig, ready: Ready) -> int:
         ConfigError: Genesis or keys cannot be used.
         DataFolderError: Locked, corrupt, or of another network.
         ListenError: A port is taken.
+        NotSyncedError: Not synced in time. The node has stopped cleanly.
         StorageError: The disk failed.
     """
     genesis = Genesis.load(config.genesis)
@@ -138,6 +143,11 @@ async def _run_until_told(node: Node, server: RpcServer, config: NodeConfig, rea
     signal.alarm(0)
     ProcessRecord.remove(config.data_dir)
     log.info("node_stopped", height=node.chain.head.number)
+    if reason == TIME_IS_UP:
+        raise NotSyncedError(
+            f"not synced after {config.exit_when_synced_timeout:g} s: at height "
+            f"{node.chain.head.number}"
+        )
     return exit_code
 
 
@@ -166,8 +176,9 @@ async def _wait_for_end(
 
     async def wait_until_synced(scope: trio.CancelScope) -> None:
         nonlocal end
-        await node.wait_until_synced()
-        end = 0, "synced"
+        with trio.move_on_after(config.exit_when_synced_timeout or inf) as time:
+            await node.wait_until_synced()
+        end = (1, TIME_IS_UP) if time.cancelled_caught else (0, "synced")
         scope.cancel()
 
     async with trio.open_nursery() as nursery:

@@ -82,6 +82,10 @@ class ListenError(NodeError):
     """A port that was asked for cannot be bound."""
 
 
+class NotSyncedError(NodeError):
+    """A node that was to end once it is synced has not been in time."""
+
+
 class UnreachableError(NodeError):
     """No node answers at the address that a command was sent to."""
 

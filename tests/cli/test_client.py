@@ -82,7 +82,7 @@ async def test_block_get(which: str, view: StatusView, server: RpcServer) -> Non
 
 async def test_a_block_that_does_not_exist(server: RpcServer) -> None:
     shown = await _ask(server, "block", "get", "7")
-    assert (shown.exit_code, shown.stderr) == (1, "headway: no block 7; the head is 0\n")
+    assert (shown.exit_code, shown.stderr) == (8, "headway: no block 7; the head is 0\n")
     assert (await _ask(server, "block", "get", "nine")).exit_code == 2
 
 
@@ -122,7 +122,7 @@ async def test_tx_send(view: StatusView, server: RpcServer, tmp_path: Path) -> N
     assert sent == expected
     view.refusal = "insufficient_funds"
     refused = await _ask(server, "tx", "send", recipient.hex(), "7", "--keys", keys)
-    assert (refused.exit_code, refused.stderr) == (1, "headway: insufficient_funds\n")
+    assert (refused.exit_code, refused.stderr) == (9, "headway: insufficient_funds\n")
     assert (await _ask(server, "tx", "send", "xy", "7", "--keys", keys)).exit_code == 2
 
 
@@ -165,7 +165,7 @@ async def test_shutdown_shows_the_token(
     assert view.stopped == 1
     (tmp_path / "rpc-token").write_text("wrong", encoding="ascii")
     refused = await outside(lambda: invoke("shutdown", "--data-dir", tmp_path))
-    assert refused.exit_code == 1
+    assert refused.exit_code == 9
     assert view.stopped == 1
 
 

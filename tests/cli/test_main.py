@@ -18,6 +18,7 @@ from node.errors import (
     DataFolderError,
     ListenError,
     NodeError,
+    NotSyncedError,
     StorageError,
     UnreachableError,
 )
@@ -83,6 +84,8 @@ def test_the_codes_never_change() -> None:
         "CANNOT_LISTEN": 5,
         "UNREACHABLE": 6,
         "NOT_READY": 7,
+        "NOT_FOUND": 8,
+        "REFUSED": 9,
         "EXPECTATION_FAILED": 10,
         "INVARIANT_VIOLATED": 11,
         "SCENARIO_TIMED_OUT": 12,
@@ -100,7 +103,12 @@ def test_the_codes_never_change() -> None:
         (ListenError("x"), 5),
         (UnreachableError("x"), 6),
         (StorageError("x"), 1),
-        (RpcError(-32602, "x"), 1),
+        (NotSyncedError("x"), 7),
+        (RpcError(-32001, "x"), 8),
+        (RpcError(-32004, "x"), 8),
+        (RpcError(-32003, "x"), 9),
+        (RpcError(-32602, "x"), 9),
+        (RpcError(-32603, "x"), 1),
     ],
 )
 def test_each_error_has_its_code(error: NodeError, code: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import Result
 
 from cli.net_output import whole_lines
+from cli.target import Target
 from node.process import ProcessRecord, own_start_time
 from node.testnet.layout import Description, NetworkFolder
 from tests.cli.running import invoke
@@ -31,6 +32,13 @@ def dry(home: Path, *arguments: str) -> NetworkFolder:
     return NetworkFolder(Path(done.stdout.rstrip("\n")))
 
 
+def test_a_node_sends_with_its_own_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_NETWORKS", str(home))
+    folder = dry(home, "-n", "2")
+    target = Target(rpc=None, data_dir=None, node="n2", config_file=None)
+    assert target.key_file() == folder.node("full-2").keys
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -50,6 +58,8 @@ def dry(home: Path, *arguments: str) -> NetworkFolder:
         (["--timeout", "-1s"], "'--timeout': '-1s' is not a duration"),
         (["--load", "fast"], "'--load': 'fast' is not a load such as 50tps"),
         (["--load", "99999"], "load must be 0..10000 tps"),
+        (["--accounts", "0"], "'--accounts': 0 is not in the range"),
+        (["--accounts", "99999999"], "'--accounts': 99999999 is not in the range"),
         (["--topology", "tree"], "'--topology': 'tree' is not one of"),
         (["--batch-length", "1"], "'--batch-length': 1 is not in the range"),
         (["--seed", "x"], "'--seed': 'x' is not a valid integer"),
@@ -111,6 +121,12 @@ def test_a_node_that_is_not_there(home: Path, command: str, selector: str, code:
     assert (done.exit_code, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert selector in line
+
+
+def test_many_accounts_for_a_network(home: Path) -> None:
+    folder = dry(home, "--mix", "full=1", "--accounts", "5000", "--load", "5tps")
+    assert Description.load(folder).spec.accounts == 5000
+    assert (folder.path / "accounts.bin").stat().st_size == 5000 * 31
 
 
 def test_late_nodes_come_last_and_wait(home: Path) -> None:

@@ -109,12 +109,12 @@ async def test_nobody_proves_it(
 ) -> None:
     light.provers = {}
     shown = await ask(nursery, light, *arguments)
-    assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", f"headway: {line}\n")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (8, "", f"headway: {line}\n")
 
 
 async def test_a_transaction_that_nobody_knows(nursery: trio.Nursery, light: StatusView) -> None:
     shown = await ask(nursery, light, "tx", "get", "ab" * 32)
-    assert shown.exit_code == 1
+    assert shown.exit_code == 8
     assert shown.stderr == (f"headway: transaction {'ab' * 32}: no peer that was asked knows it\n")
 
 

@@ -71,3 +71,16 @@ def test_a_node_stops_when_it_has_synced(
     )
 
     assert "reason=synced" in done.stderr
+
+
+def test_a_node_that_does_not_sync_in_time(network: LocalNetwork, tmp_path: Path) -> None:
+    network.net("up", "-n", "1", "--dry-run")
+    genesis = ("--genesis", str(network.folder.genesis))
+    network.headway("init", str(tmp_path / "own"), "--profile", "light", *genesis)
+
+    config = ("--config", str(tmp_path / "own" / "config.toml"))
+    options = ("--exit-when-synced", "--exit-when-synced-timeout", "0.1")
+    done = network.headway("run", *config, *options, code=7)
+
+    assert done.stderr.splitlines()[-1] == "headway: not synced after 0.1 s: at height 0"
+    assert "node_stopped" in done.stderr

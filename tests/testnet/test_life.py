@@ -118,6 +118,15 @@ def test_stopped_and_started_all_heads_are_equal(eight: LocalNetwork) -> None:
     eight.assert_one_chain()
 
 
+def test_restarted_nodes_are_other_processes(eight: LocalNetwork) -> None:
+    before = {name: eight.record(name).pid for name in NAMES}
+    table = eight.net("restart", "light-*", "--kill", "--wait", "phase == live").stdout
+    assert [line.split()[0] for line in table.splitlines()[1:-1]] == ["light-1", "light-2"]
+    changed = {name for name in NAMES if eight.record(name).pid != before[name]}
+    assert changed == {"light-1", "light-2"}
+    eight.assert_one_chain()
+
+
 def test_a_frozen_node_is_silent_and_catches_up(eight: LocalNetwork) -> None:
     """Its peers hold on to it for a while, and so does whoever asks for its state."""
     process = eight.record("full-3").pid

@@ -44,7 +44,7 @@ def test_accounts_transactions_and_old_blocks(network: LocalNetwork) -> None:
     network.net("stop", "full-*", "history-1")
     network.until("peers == 1", *ASKING)
     for node in ASKING:
-        refused = network.headway("account", "get", owner, "--node", node, code=1)
+        refused = network.headway("account", "get", owner, "--node", node, code=8)
         assert refused.stderr == (
             f"headway: account {owner}: no peer is connected that proves accounts\n"
         )
