@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -12,7 +13,10 @@ from cli.exit_codes import CommandError, ExitCode
 from cli.options import Duration
 from node.errors import ConfigError
 from node.policy import Policy
-from protocols.types import Height
+from node.testnet.spec import MAX_ACCOUNTS
+
+DEFAULT_BLOCKS: Final = 10_000
+DEFAULT_ACCOUNTS: Final = 64
 
 QUORUM_TIMEOUT_FACTOR = 4
 """A silent producer is skipped after four block times."""
@@ -25,7 +29,11 @@ def chain() -> None:
 
 @chain.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--blocks", type=click.IntRange(1, 10_000_000), default=10_000, show_default=True)
+@click.option(
+    "--blocks",
+    type=click.IntRange(0, 10_000_000),
+    help=f"How many [{DEFAULT_BLOCKS}; with --accounts 0, the genesis block alone].",
+)
 @click.option(
     "--transactions",
     type=click.IntRange(0, 1000),
@@ -35,10 +43,15 @@ def chain() -> None:
 )
 @click.option(
     "--accounts",
-    type=click.IntRange(2, 100_000),
-    default=64,
+    type=click.IntRange(2, MAX_ACCOUNTS),
+    help=f"With coins at the start [{DEFAULT_ACCOUNTS}]. A million takes seconds.",
+)
+@click.option(
+    "--senders",
+    type=click.IntRange(2, 8000),
+    default=DEFAULT_ACCOUNTS,
     show_default=True,
-    help="That send them.",
+    help="Of these accounts, at most so many send the transactions; the others receive.",
 )
 @click.option("--validators", type=click.IntRange(1, 512), default=4, show_default=True)
 @click.option("--slots", type=click.IntRange(1, 512), default=64, show_default=True)
@@ -64,9 +77,10 @@ def chain() -> None:
 def generate(
     folder: Path,
     *,
-    blocks: int,
+    blocks: int | None,
     transactions: int,
-    accounts: int,
+    accounts: int | None,
+    senders: int,
     validators: int,
     slots: int,
     batch_length: int,
@@ -75,11 +89,12 @@ def generate(
     seed: int,
     name: str,
 ) -> None:
-    """Write a long chain to FOLDER, as a history node that serves it.
+    """Write a long chain, or a large genesis, to FOLDER, as a history node that serves it.
 
     The chain ends at about the present time, with a whole batch: the number of blocks is rounded
     up. It obeys every rule; the keys of its validators are in FOLDER/validators. A chain of
-    100,000 blocks with 10 transactions each takes a few minutes and 500 MB.
+    100,000 blocks with 10 transactions each takes a few minutes and 500 MB. More than a thousand
+    accounts are in FOLDER/accounts.bin, which belongs to FOLDER/genesis.json.
     """
     # Only this command signs and stores: the others of the program start without that.
     from node.testnet.generate import (  # noqa: PLC0415
@@ -88,6 +103,8 @@ def generate(
         generate_chain,
     )
 
+    if blocks is None:
+        blocks = DEFAULT_BLOCKS if accounts is None else 0
     block_time_ms = round(block_time_s * 1000)
     try:
         spec = GeneratedSpec(
@@ -96,7 +113,8 @@ def generate(
             blocks=blocks,
             transactions=transactions,
             validators=validators,
-            accounts=accounts,
+            accounts=DEFAULT_ACCOUNTS if accounts is None else accounts,
+            senders=senders,
             policy=Policy(
                 batch_length=batch_length,
                 batches_per_epoch=batches_per_epoch,
@@ -108,28 +126,42 @@ def generate(
         )
     except (ConfigError, ValueError) as error:
         raise CommandError(ExitCode.USAGE, str(error)) from error
-    with _bar(blocks) as progress:
-        now_ms = time.time_ns() // 1_000_000
-        height = generate_chain(spec, folder, now_ms=now_ms, progress=progress)
-    click.echo(f"{height} blocks in {folder}", err=True)
+    now_ms = time.time_ns() // 1_000_000
+    with ExitStack() as stack:
+        height = generate_chain(
+            spec,
+            folder,
+            now_ms=now_ms,
+            progress=_bar(stack, "blocks", blocks),
+            accounts_progress=_bar(stack, "accounts", spec.accounts),
+        )
+    click.echo(f"{spec.accounts} accounts, {height} blocks in {folder}", err=True)
     click.echo(f"start    headway run --config {folder / 'config.toml'}", err=True)
     network = f"--genesis {folder / 'genesis.json'} --seed {address_of(folder)}"
     click.echo(f"join     headway init NEW --profile light {network}", err=True)
     click.echo("         headway run --config NEW/config.toml --min-peers 1", err=True)
 
 
-@contextmanager
-def _bar(blocks: int) -> Iterator[Callable[[Height], None]]:
-    """Show progress on a terminal."""
+def _bar(stack: ExitStack, label: str, length: int) -> Callable[[int], None]:
+    """Return what shows progress on a terminal, from its first call on.
+
+    Args:
+        stack: Holds the bar that is shown; the one before ends.
+        label: Of the bar.
+        length: What the count leads to.
+    """
     # Hidden elsewhere: what is no terminal would get each step as a line.
-    with click.progressbar(
-        length=blocks, label="blocks", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        done = 0
+    is_shown = length and sys.stderr.isatty()
+    bar = click.progressbar(length=length, label=label, file=sys.stderr, hidden=not is_shown)
+    done = -1
 
-        def progress(height: Height) -> None:
-            nonlocal done
-            bar.update(min(height, blocks) - done)
-            done = min(height, blocks)
+    def progress(count: int) -> None:
+        nonlocal done
+        if done < 0:
+            stack.close()
+            stack.enter_context(bar)
+            done = 0
+        bar.update(min(count, length) - done)
+        done = min(count, length)
 
-        yield progress
+    return progress

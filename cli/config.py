@@ -10,6 +10,7 @@ from cli.exit_codes import CommandError, ExitCode
 from cli.options import config_option, given_settings, output_option, settings_options
 from cli.output import Output, print_rows
 from node.config import NodeConfig, load_settings
+from node.profiles import Profile
 
 COLUMNS: Final = ("key", "value", "origin")
 
@@ -51,6 +52,9 @@ def _check_files(checked: NodeConfig) -> None:
     from node.keys import NodeKeys  # noqa: PLC0415
 
     genesis = Genesis.load(checked.genesis)
+    if checked.validator or checked.profile is Profile.HISTORY:
+        # All others can do without the accounts of block 0.
+        genesis.account_records()
     keys = NodeKeys.load(checked.keys)
     candidates = {each.signing_key for each in genesis.candidates}
     if checked.validator and keys.signing.public_key not in candidates:

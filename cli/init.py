@@ -29,7 +29,7 @@ GENESIS_NAME: Final = "genesis.json"
     "--genesis",
     "genesis_file",
     type=click.Path(path_type=Path),
-    help="Genesis file of the network to join; it is copied.",
+    help="Genesis file of the network to join; it is copied, with the accounts that it names.",
 )
 @click.option(
     "--new-network", metavar="NAME", help="Start a network of which this node is the one validator."
@@ -72,7 +72,7 @@ def init(
         values |= {"validator": True, "min_peers": 0}
     _write(folder, keys, settings_text(f"Settings of a {profile} node.", values))
     if genesis_file:
-        shutil.copyfile(genesis_file, folder / GENESIS_NAME)
+        _copy_genesis(genesis_file, genesis, folder)
     else:
         genesis.save(folder / GENESIS_NAME)
     _report(folder, keys, genesis)
@@ -112,6 +112,17 @@ def _write(folder: Path, keys: NodeKeys, settings: str) -> None:
             file.write(settings)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
+
+
+def _copy_genesis(source: Path, genesis: Genesis, folder: Path) -> None:
+    """Copy a genesis file, and what it names if it is there: not every node needs that."""
+    shutil.copyfile(source, folder / GENESIS_NAME)
+    accounts = genesis.accounts_file
+    if accounts is not None and accounts.path.exists():
+        try:
+            shutil.copyfile(accounts.path, folder / accounts.path.name)
+        except OSError as error:
+            raise ConfigError(f"{accounts.path}: {error.strerror}") from error
 
 
 def _report(folder: Path, keys: NodeKeys, genesis: Genesis) -> None:

@@ -11,6 +11,7 @@ from node.errors import ConfigError
 from node.testnet.expression import Condition, parse
 from node.testnet.layout import DEFAULT_NAME
 from node.testnet.spec import (
+    MAX_ACCOUNTS,
     MAX_PIVOT_INTERVAL,
     STRATEGIES,
     Topology,
@@ -103,6 +104,11 @@ _NETWORK_OPTIONS: Final = (
         "--pivot-interval",
         type=click.IntRange(1, MAX_PIVOT_INTERVAL),
         help="Blocks between two targets of a state sync.",
+    ),
+    click.option(
+        "--accounts",
+        type=click.IntRange(1, MAX_ACCOUNTS),
+        help="With coins at the start, as 200000 [those that the load needs].",
     ),
     click.option(
         "--load",

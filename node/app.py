@@ -111,6 +111,7 @@ class Node:
             keeps_state=traits.keeps_state,
             clock=parts.clock,
             key_cache=self._keys,
+            starts_without_state=_fetches_state(parts),
         )
         if traits.macro_sync is MacroSyncKind.LIGHT and has_jumped(self.chain):
             raise DataFolderError(
@@ -350,4 +351,23 @@ def _peer_of(seed: str) -> PeerId:
 def resident_bytes() -> int:
     """Return the memory of this process that is in RAM, shared pages included."""
     resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+def _fetches_state(parts: NodeParts) -> bool:
+    """Tell whether a node that has nothing yet should not even make the state of block 0.
+
+    Large ones take seconds, and of a network that is older than its validity window the peers keep
+    no blocks that lead from there to the head: such a node fetches a newer state anyway. So does
+    one that was not given the accounts.
+    """
+    genesis, policy = parts.genesis, parts.genesis.policy
+    if genesis.accounts_file is None or parts.is_validator:
+        return False
+    if parts.profile.traits.macro_sync is not MacroSyncKind.STATE:
+        return False
+    if not genesis.accounts_file.path.exists():
+        return True
+    window = policy.validity_window_batches * policy.batch_length
+    age_ms = parts.clock.now_ms() - genesis.timestamp
+    return age_ms > window * policy.block_separation_ms
+
+
     return int(resident) * PAGE_BYTES

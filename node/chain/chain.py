@@ -10,7 +10,6 @@ from typing import Final, Self, TypeAlias
 
 from node.accounts.state_history import begin
 from node.accounts.transaction import Transaction
-from node.accounts.trie import update
 from node.blocks.block import Block
 from node.blocks.body import Body, EquivocationProof, MacroBody, MicroBody
 from node.blocks.header import Header, MacroHeader, MicroHeader
@@ -91,6 +90,7 @@ class Chain(StateSyncChain):
 
         Raises:
             DataFolderError: The store is of another network, keeps something else, or lacks blocks
+            ConfigError: The file of the genesis accounts is missing, or is another one.
                 that it must have.
         """
         settings = ChainSettings(
@@ -105,6 +105,8 @@ class Chain(StateSyncChain):
             is_empty = reader.get(Table.META, _GENESIS_KEY) is None
         if is_empty:
             with store.write() as writer:
+            if keeps_state and not starts_without_state:
+                genesis.store_accounts(store)
                 _create(writer, genesis, settings, without_state=starts_without_state)
         with store.read() as reader:
             head = _load(reader, genesis, settings)
@@ -356,8 +358,6 @@ def _create(
     if settings.keeps_state and without_state:
         begin_syncing(writer)
     elif settings.keeps_state:
-        root = update(writer, genesis.account_changes())
-        assert root == block.header.state_root
         begin(writer, block.number)
     save_block(writer, block if settings.needs_bodies else block.without_body())
     set_main(writer, block)

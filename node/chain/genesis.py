@@ -11,6 +11,12 @@ File: one JSON object.
     candidates   [{address, signing_key, voting_key, proof_of_possession, stake}, ...]
     accounts     {address: coins, ...}
 
+A genesis of many accounts has instead of the last
+
+    accounts_file    {file, state_root, diff_root}: name of a file beside it, 32 bytes, 32 bytes
+
+which `node.chain.genesis_accounts` describes and only they read who start from block 0.
+
 Byte strings are lower-case hex. Whatever is in the file changes the genesis hash, by way of the
 header's roots, seed and extra data, so nodes with different files never take each other for peers.
 """
@@ -23,9 +29,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
-from node.accounts.account import Account
-from node.accounts.diff import Change, Diff
-from node.accounts.pages import root_from_records
 from node.accounts.transaction import MAX_COINS
 from node.blocks.block import Block
 from node.blocks.body import MacroBody
@@ -34,6 +37,13 @@ from node.blocks.justification import GENESIS_JUSTIFICATION
 from node.blocks.slots import Candidate, draw_validators
 from node.blocks.validators import SignerSet
 from node.chain import history_tree
+from node.chain.genesis_accounts import (
+    AccountsFile,
+    diff_root_of,
+    encode_accounts,
+    state_root_of,
+    store_accounts,
+)
 from node.crypto import bls, vrf
 from node.crypto.ed25519 import SigningKey, is_public_key
 from node.crypto.hashes import ZERO_HASH, hash32
@@ -42,12 +52,14 @@ from node.errors import ConfigError
 from node.json_file import JsonFields, decode_hex, is_text
 from node.keys import NodeKeys
 from node.policy import Policy
+from node.storage.store import Store
 from protocols.codec import Value, pack
 from protocols.types import (
     ADDRESS_BYTES,
     BLS_KEY_BYTES,
     BLS_SIGNATURE_BYTES,
     ED25519_KEY_BYTES,
+    HASH_BYTES,
     SEED_BYTES,
     Address,
     Hash32,
@@ -59,6 +71,9 @@ BLOCK_VERSION: Final = 1
 
 MAX_NAME_CHARACTERS: Final = 32
 MAX_CANDIDATES: Final = 10_000
+MAX_FILE_NAME_CHARACTERS: Final = 255
+"""What file systems allow."""
+
 MAX_STAKE: Final = MAX_COINS
 TESTNET_STAKE: Final = 1000
 """Every validator of a testnet has the same, so each owns the same number of slots or one more."""
@@ -97,6 +112,8 @@ class Genesis:
     stakes: tuple[Stake, ...]
     accounts: Mapping[Address, int] = field(default_factory=dict)
     """Coins at the start; only accounts with coins."""
+    accounts_file: AccountsFile | None = None
+    """Of more accounts than `accounts` should hold, which is empty then."""
 
     def __post_init__(self) -> None:
         """Refuse what can be seen without a signature check."""
@@ -120,6 +137,8 @@ class Genesis:
         _refuse_repetition("voting_key", (each.voting_key for each in self.candidates))
 
     def _check_accounts(self) -> None:
+        if self.accounts and self.accounts_file is not None:
+            raise ConfigError("accounts: both in the genesis file and in a file of their own")
         if min(self.accounts.values(), default=1) < 1:
             raise ConfigError("accounts: one without coins")
         if sum(self.accounts.values()) > MAX_COINS:
@@ -139,17 +158,38 @@ class Genesis:
         """Return block 0, an election block."""
         return self._block
 
-    def account_changes(self) -> dict[Address, bytes]:
-        """Return the encoded accounts by address, ascending, as a change of the empty state."""
-        return {
-            address: Account(self.accounts[address]).encode() for address in sorted(self.accounts)
-        }
+    def account_records(self) -> bytes:
+        """Return the accounts of block 0, as `node.chain.genesis_accounts` describes them.
+
+        Raises:
+            ConfigError: They are in a file that is missing, or that is another one.
+        """
+        if self.accounts_file is not None:
+            return self.accounts_file.read()
+        return encode_accounts(self.accounts)
+
+    def store_accounts(self, store: Store) -> None:
+        """Write the state of block 0 into a store that has none, in several transactions.
+
+        Raises:
+            ConfigError: The accounts are in a file that is missing, or that is another one.
+            StorageError: The disk refused.
+        """
+        root = store_accounts(store, self.account_records())
+        if self.accounts_file is not None and root != self.accounts_file.state_root:
+            raise ConfigError(f"{self.accounts_file.path}: its state_root is {root.hex()}")
+
+    def _roots(self) -> tuple[Hash32, Hash32]:
+        """Return state root and diff root of block 0."""
+        if self.accounts_file is not None:
+            return self.accounts_file.state_root, self.accounts_file.diff_root
+        records = encode_accounts(self.accounts)
+        return state_root_of(records), diff_root_of(records)
 
     @cached_property
     def _block(self) -> Block:
         body = MacroBody()
-        accounts = self.account_changes()
-        diff = Diff(tuple(Change(address, None, new) for address, new in accounts.items()))
+        state_root, diff_root = self._roots()
         elected = draw_validators(self.candidates, entropy(self.seed), self.policy.slots)
         header = MacroHeader(
             network=self.network,
@@ -159,9 +199,9 @@ class Genesis:
             parent_hash=ZERO_HASH,
             seed=self.seed,
             extra_data=self._commitment(),
-            state_root=root_from_records(accounts.items()),
+            state_root=state_root,
             body_root=body.root,
-            diff_root=diff.root,
+            diff_root=diff_root,
             history_root=history_tree.EMPTY_ROOT,
             round=0,
             parent_election=ZERO_HASH,
@@ -195,7 +235,7 @@ class Genesis:
             "seed": file.blob("seed", length=SEED_BYTES),
             "policy": _read_policy(file.nested("policy"), path),
             "stakes": tuple(_read_stake(item) for item in file.items("candidates")),
-            "accounts": _read_accounts(file.nested("accounts")),
+            **_read_accounts(file, path),
         }
         file.end()
         try:
@@ -217,9 +257,7 @@ class Genesis:
             "seed": self.seed.hex(),
             "policy": asdict(self.policy),
             "candidates": [_stake_fields(stake) for stake in self.stakes],
-            "accounts": {
-                address.hex(): self.accounts[address] for address in sorted(self.accounts)
-            },
+            **self._accounts_fields(),
         }
         unfinished = path.with_name(f"{path.name}.{os.getpid()}")
         try:
@@ -227,6 +265,14 @@ class Genesis:
             unfinished.replace(path)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
+
+    def _accounts_fields(self) -> dict[str, Any]:
+        file = self.accounts_file
+        if file is None:
+            coins = {each.hex(): self.accounts[each] for each in sorted(self.accounts)}
+            return {"accounts": coins}
+        roots = {"state_root": file.state_root.hex(), "diff_root": file.diff_root.hex()}
+        return {"accounts_file": {"file": file.path.name, **roots}}
 
     @classmethod
     def for_testnet(
@@ -238,9 +284,10 @@ class Genesis:
         timestamp: int,
         network: int = 1,
         name: str = "testnet",
-        accounts: Mapping[Address, int] | None = None,
+        accounts: Mapping[Address, int] | AccountsFile | None = None,
     ) -> Self:
         """Make the genesis that this seed always gives, with equal stakes."""
+        file, inline = (accounts, {}) if isinstance(accounts, AccountsFile) else (None, accounts)
         key = SigningKey(hash32(pack(["headway genesis", str(seed)])))
         return cls(
             network=network,
@@ -249,7 +296,8 @@ class Genesis:
             seed=vrf.prove(key, b"headway genesis"),
             policy=policy,
             stakes=tuple(_equal_stake(keys) for keys in validators),
-            accounts=accounts or {},
+            accounts=inline or {},
+            accounts_file=file,
         )
 
 
@@ -300,14 +348,29 @@ def _read_policy(table: JsonFields, path: Path) -> Policy:
         raise ConfigError(f"{path}: policy: {error}") from error
 
 
-def _read_accounts(table: JsonFields) -> dict[Address, int]:
+def _read_accounts(file: JsonFields, path: Path) -> dict[str, Any]:
+    if "accounts_file" in file.names():
+        if "accounts" in file.names():
+            file.refuse("accounts", "unknown beside accounts_file")
+        return {"accounts_file": _read_accounts_file(file.nested("accounts_file"), path)}
+    table = file.nested("accounts")
     accounts = {}
     for name in table.names():
         address = decode_hex(name, ADDRESS_BYTES)
         if address is None:
             table.refuse(name, f"not an address of {2 * ADDRESS_BYTES} lower-case hex digits")
         accounts[Address(address)] = table.integer(name, minimum=1, maximum=MAX_COINS)
-    return accounts
+    return {"accounts": accounts}
+
+
+def _read_accounts_file(item: JsonFields, path: Path) -> AccountsFile:
+    name = item.text("file", maximum=MAX_FILE_NAME_CHARACTERS)
+    state_root = Hash32(item.blob("state_root", length=HASH_BYTES))
+    diff_root = Hash32(item.blob("diff_root", length=HASH_BYTES))
+    item.end()
+    if name in {".", ".."} or Path(name).name != name:
+        item.refuse("file", "not the name of a file in the same folder")
+    return AccountsFile(path.with_name(name), state_root, diff_root)
 
 
 def _refuse_repetition(key: str, values: Iterable[bytes]) -> None:

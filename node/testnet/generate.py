@@ -1,7 +1,8 @@
 """Writing a long chain to disk, as the folder of a node that can serve it.
 
     <folder>/
-        genesis.json  config.toml  keys.json     of a History node that serves the chain
+        genesis.json  accounts.bin               the second one if there are many accounts
+        config.toml  keys.json                   of a History node that serves the chain
         data/                                    the chain
         validators/validator-1.json ...          keys of those who made it, to go on with
 
@@ -28,8 +29,9 @@ from node.profiles import Profile
 from node.services.clock import SystemClock
 from node.settings import Value
 from node.storage.disk import DiskStore
+from node.testnet.population import DEFAULT_SENDERS, Population, Progress
 from node.testnet.ports import free_ports
-from node.testnet.workload import Workload, workload_balances
+from node.testnet.workload import Workload
 from protocols.types import Height
 
 MAX_BLOCKS: Final = 10_000_000
@@ -43,34 +45,50 @@ class GeneratedSpec:
     name: str
     seed: int
     blocks: int
-    """At least so many: the last batch is a whole one."""
+    """At least so many: the last batch is a whole one. 0 is the genesis block alone."""
     transactions: int
     """In each micro block."""
     validators: int
     accounts: int
-    """That pay the transactions in turn."""
+    """With coins at the start."""
+    senders: int = DEFAULT_SENDERS
+    """At most so many of them pay the transactions, in turn; the others receive."""
     policy: Policy
 
     def __post_init__(self) -> None:
         """Refuse what cannot be made."""
-        if not 1 <= self.blocks <= MAX_BLOCKS:
-            raise ConfigError(f"a chain has 1..{MAX_BLOCKS} blocks: {self.blocks}")
+        if not 0 <= self.blocks <= MAX_BLOCKS:
+            raise ConfigError(f"a chain has 0..{MAX_BLOCKS} blocks: {self.blocks}")
         if not 1 <= self.validators <= self.policy.slots:
             raise ConfigError(f"there are 1..{self.policy.slots} validators: {self.validators}")
-        if self.accounts < 2:
-            raise ConfigError(f"transactions need at least 2 accounts: {self.accounts}")
+        # Made only to refuse what it cannot be.
+        _ = self.population
+
+    @property
+    def population(self) -> Population:
+        """Who has coins at the start."""
+        senders = min(self.senders, self.accounts)
+        return Population(seed=self.seed, senders=senders, holders=self.accounts - senders)
 
 
 def generate_chain(
-    spec: GeneratedSpec, folder: Path, *, now_ms: int, progress: Callable[[Height], None]
+    spec: GeneratedSpec,
+    folder: Path,
+    *,
+    now_ms: int,
+    progress: Callable[[Height], None],
+    accounts_progress: Progress = lambda _: None,
 ) -> Height:
     """Write a chain that ends at about the present time, and return its height.
+
+    The state of its first block is in the data folder too, however many blocks there are.
 
     Args:
         spec: What it is made of.
         folder: Must not exist. It is there as a whole or not at all.
         now_ms: Milliseconds since the Unix epoch.
-        progress: Called with the height after each batch.
+        progress: Called with the height before the first batch and after each.
+        accounts_progress: Called while many accounts are made, before the first block.
 
     Raises:
         ConfigError: The folder exists or cannot be written.
@@ -82,7 +100,7 @@ def generate_chain(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
-        genesis, keys = _write_files(spec, unfinished, now_ms)
+        genesis, keys = _write_files(spec, unfinished, now_ms, accounts_progress)
         height = _grow(spec, unfinished, genesis, keys, progress)
         unfinished.rename(folder)
     except OSError as error:
@@ -99,7 +117,7 @@ def address_of(folder: Path) -> str:
 
 
 def _write_files(
-    spec: GeneratedSpec, folder: Path, now_ms: int
+    spec: GeneratedSpec, folder: Path, now_ms: int, accounts_progress: Progress
 ) -> tuple[Genesis, dict[str, NodeKeys]]:
     names = [f"validator-{number}" for number in range(1, spec.validators + 1)]
     keys = {name: NodeKeys.derive(spec.seed, name) for name in names}
@@ -109,7 +127,7 @@ def _write_files(
         policy=spec.policy,
         timestamp=now_ms - spec.blocks * spec.policy.block_separation_ms,
         name=spec.name,
-        accounts=workload_balances(spec.seed, spec.accounts),
+        accounts=spec.population.give_to(folder, accounts_progress),
     )
     genesis.save(folder / "genesis.json")
     (folder / "validators").mkdir()
@@ -136,7 +154,10 @@ def _grow(
     progress: Callable[[Height], None],
 ) -> Height:
     signers = {each.signing.public_key: each for each in keys.values()}
-    workload = Workload(seed=spec.seed, network=genesis.network, accounts=spec.accounts)
+    people = spec.population
+    workload = Workload(
+        seed=spec.seed, network=genesis.network, accounts=people.senders, holders=people.holders
+    )
     data = folder / "data"
     data.mkdir()
     store = DiskStore(data)
@@ -149,6 +170,7 @@ def _grow(
             clock=SystemClock(),
             key_cache=KeyCache(),
         )
+        progress(chain.head.number)
         while chain.head.number < spec.blocks:
             is_last = spec.policy.macro_after(chain.head.number) >= spec.blocks
             chain.grow_batch(

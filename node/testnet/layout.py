@@ -2,7 +2,7 @@
 
     <networks folder>/<network>/
         network.json        what it is made of, and the ports its nodes keep
-        genesis.json
+        genesis.json        with accounts.bin, if it has many accounts
         load/               log and process.json of the transaction workload, if there is one
         late/               the same of what starts late nodes
         nodes/<node>/

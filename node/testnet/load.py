@@ -37,7 +37,9 @@ def run_load(folder: NetworkFolder, description: Description, ready: Callable[[]
     record_helper(folder.load, folder.path.name, "load")
     ready()
     network, height = sender.wait_for_network()
-    workload = Workload(seed=spec.seed, network=network, accounts=spec.load_accounts)
+    workload = Workload(
+        seed=spec.seed, network=network, accounts=spec.load_accounts, holders=spec.holders
+    )
     start = time.monotonic()
     pacer = Pacer(spec.load_tps, start)
     next_report = start + REPORT_S

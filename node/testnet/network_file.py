@@ -24,6 +24,7 @@ from typing import Any, Final
 from node.duration import parse_duration
 from node.errors import ConfigError
 from node.testnet.spec import (
+    MAX_ACCOUNTS,
     MAX_NODES,
     MAX_PIVOT_INTERVAL,
     MAX_START_AT,
@@ -153,6 +154,7 @@ _KEYS: Final = {
     "validators": _Key("validators", int, _within(1, MAX_NODES)),
     "sync": _Key("sync", str, _strategy),
     "pivot_interval": _Key("pivot_interval", int, _within(1, MAX_PIVOT_INTERVAL)),
+    "accounts": _Key("accounts", int, _within(0, MAX_ACCOUNTS)),
     "load": _Key("load_tps", str, parse_load, '"50tps"'),
 }
 

@@ -12,10 +12,10 @@ from node.errors import ConfigError
 from node.keys import NodeKeys
 from node.policy import Policy
 from node.testnet.layout import Description, NetworkFolder, NodePorts
+from node.testnet.population import GenesisAccounts, Population
 from node.testnet.ports import free_ports
 from node.testnet.spec import STATE_PROFILES, NetworkSpec, NodeSpec, new_names
 from node.testnet.topology import dials_of, dials_of_newcomer, neighbours_of
-from node.testnet.workload import workload_balances
 
 MAX_MIN_PEERS: Final = 3
 """What a node of a public network asks for before it trusts what its peers agree on."""
@@ -109,8 +109,13 @@ def _ports(nodes: Sequence[NodeSpec]) -> dict[str, NodePorts]:
     return {node.name: NodePorts(p2p=next(free), rpc=next(free)) for node in nodes}
 
 
-def _genesis(spec: NetworkSpec, keys: Mapping[str, NodeKeys], timestamp_ms: int) -> Genesis:
-    accounts = workload_balances(spec.seed, spec.load_accounts) if spec.load_tps else {}
+def _genesis(
+    spec: NetworkSpec, keys: Mapping[str, NodeKeys], folder: NetworkFolder, timestamp_ms: int
+) -> Genesis:
+    accounts: GenesisAccounts = {}
+    if spec.load_tps or spec.accounts:
+        people = Population(seed=spec.seed, senders=spec.load_accounts, holders=spec.holders)
+        accounts = people.give_to(folder.genesis.parent)
     return Genesis.for_testnet(
         spec.seed,
         validators=[keys[node.name] for node in spec.nodes if node.is_validator],
@@ -124,7 +129,6 @@ def _genesis(spec: NetworkSpec, keys: Mapping[str, NodeKeys], timestamp_ms: int)
 def _write(description: Description, folder: NetworkFolder, timestamp_ms: int) -> None:
     spec = description.spec
     keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
-    genesis = _genesis(spec, keys, timestamp_ms)
     folder.path.mkdir(parents=True)
     genesis.save(folder.genesis)
     _write_nodes(spec, folder, keys, description.ports)
@@ -141,6 +145,7 @@ def _write_nodes(
     dials = dials_of(spec.topology, len(early), spec.seed)
     neighbours = neighbours_of(dials)
     for position in early:
+    genesis = _genesis(spec, keys, folder, timestamp_ms)
         _write_node(spec, folder, keys, ports, position, dials[position], neighbours[position])
     for position in range(len(early), len(spec.nodes)):
         targets = dials_of_newcomer(spec.nodes, position, spec.seed)

@@ -26,6 +26,9 @@ MAX_BLOCK_TIME_MS: Final = 300_000
 MAX_DEFAULT_VALIDATORS: Final = 7
 """Enough to lose two and go on; each further one costs every node two votes a batch."""
 
+MAX_ACCOUNTS: Final = 10_000_000
+"""Of one genesis: 310 MB, read by each node that executes from the start."""
+
 MAX_START_AT: Final = 10_000_000
 """A height that no local network reaches."""
 
@@ -95,6 +98,8 @@ class NetworkSpec:
     """Funded accounts that the workload spends from."""
 
     def __post_init__(self) -> None:
+    accounts: int = 0
+    """With coins at the start, those of the workload among them; 0 for no others than these."""
         """Refuse what cannot run."""
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
@@ -110,6 +115,13 @@ class NetworkSpec:
             raise ConfigError(f"load must be 0..10000 tps: {self.load_tps:g}")
 
 
+        if not 0 <= self.accounts <= MAX_ACCOUNTS:
+            raise ConfigError(f"a genesis has at most {MAX_ACCOUNTS} accounts: {self.accounts}")
+
+    @property
+    def holders(self) -> int:
+        """Accounts with coins at the start that the workload does not spend from."""
+        return max(self.accounts - self.load_accounts, 0)
 def nodes_of(
     mix: Mapping[str, int], validators: int | None, late: Sequence[NodeGroup] = ()
 ) -> tuple[NodeSpec, ...]:

@@ -30,6 +30,7 @@ topology = "ring"
 validators = 3
 sync = "static"
 pivot_interval = 40
+accounts = 200000
 load = "50tps"
 [[nodes]]
 profile = "full"
@@ -51,6 +52,7 @@ start_at = 200
         "validators": 3,
         "sync": "static",
         "pivot_interval": 40,
+        "accounts": 200_000,
         "load_tps": 50.0,
         "mix": {"full": 4},
         "late": (NodeGroup(profile="pico", count=2, start_at=200),),
@@ -68,6 +70,7 @@ start_at = 200
         ('block_time = "soon"', "block_time: 'soon' is not a duration"),
         ('topology = "tree"', "topology: 'tree' is none of random, mesh, ring, star"),
         ('load = "much"', "load: 'much' is not a load"),
+        ("accounts = 10000001", "accounts: 10000001 is not in 0..10000000"),
         ("nodes = 3", "nodes: groups of nodes are written as"),
         ("[[nodes]]", "nodes 1: profile: missing"),
         ('[[nodes]]\nprofile = "archive"', "nodes 1: profile: 'archive' is none of"),

@@ -17,6 +17,7 @@ from node.policy import Policy
 from node.profiles import Profile
 from node.sync.state.strategy import SyncStrategy
 from node.testnet.layout import Description, NetworkFolder
+from node.testnet.population import Population
 from node.testnet.prepare import add_nodes, policy_of, prepare
 from node.testnet.spec import NetworkSpec, NodeGroup, Topology, nodes_of
 from node.testnet.workload import BALANCE
@@ -32,6 +33,7 @@ def spec_of(
     seed: int = 7,
     topology: Topology = Topology.RANDOM,
     load_tps: float = 0,
+    accounts: int = 0,
 ) -> NetworkSpec:
     return NetworkSpec(
         name="demo",
@@ -39,6 +41,7 @@ def spec_of(
         nodes=nodes_of(mix, min(2, mix["full"])),
         topology=topology,
         load_tps=load_tps,
+        accounts=accounts,
     )
 
 
@@ -184,6 +187,21 @@ def test_a_workload_has_funded_accounts(tmp_path: Path) -> None:
     assert set(accounts.values()) == {BALANCE}
     network, _ = made(tmp_path / "none", spec_of())
     assert Genesis.load(network.genesis).accounts == {}
+
+
+@pytest.mark.parametrize("load_tps", [0, 5])
+def test_many_accounts_are_in_a_file_that_all_nodes_share(tmp_path: Path, load_tps: int) -> None:
+    network, description = made(tmp_path, spec_of(accounts=2000, load_tps=load_tps))
+    genesis = Genesis.load(network.genesis)
+    people = Population(seed=description.spec.seed, senders=64, holders=1936)
+    assert genesis.account_records() == people.records()
+    assert genesis.accounts_file is not None
+    assert genesis.accounts_file.path == network.path / "accounts.bin"
+
+
+def test_there_are_never_fewer_accounts_than_the_load_needs(tmp_path: Path) -> None:
+    network, _ = made(tmp_path, spec_of(accounts=5))
+    assert len(Genesis.load(network.genesis).accounts) == 64
 
 
 def test_the_policy_follows_the_spec() -> None:

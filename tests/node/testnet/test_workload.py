@@ -1,7 +1,14 @@
 """The transaction workload."""
 
 from node.crypto import ed25519
-from node.testnet.workload import BALANCE, MAX_BURST, Pacer, Workload, workload_balances
+from node.testnet.workload import (
+    BALANCE,
+    MAX_BURST,
+    Pacer,
+    Workload,
+    holder_addresses,
+    workload_balances,
+)
 
 
 def test_the_same_seed_sends_the_same_transactions_all_different_and_signed() -> None:
@@ -20,6 +27,15 @@ def test_genesis_funds_every_sender() -> None:
     senders = {each.sender for each in Workload(seed=7, network=1, accounts=3).take(9, 0)}
 
     assert balances == dict.fromkeys(senders, BALANCE)
+
+
+def test_holders_receive_in_turn() -> None:
+    workload = Workload(seed=7, network=1, accounts=2, holders=3)
+    address_at = holder_addresses(7)
+
+    recipients = [each.recipient for each in workload.take(7, 0)]
+    assert recipients == [address_at(index) for index in (0, 1, 2, 0, 1, 2, 0)]
+    assert len({*recipients, *workload_balances(7, 2), holder_addresses(8)(0)}) == 6
 
 
 def test_a_rate_becomes_counts_without_drift() -> None:
