@@ -344,13 +344,6 @@ def _queue_of(parts: NodeParts) -> QueueConfig:
     return replace(parts.queue, window_ahead_max=min(parts.queue.window_ahead_max, kept))
 
 
-def _peer_of(seed: str) -> PeerId:
-    return PeerId(seed.rpartition("/p2p/")[2])
-
-
-def resident_bytes() -> int:
-    """Return the memory of this process that is in RAM, shared pages included."""
-    resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
 def _fetches_state(parts: NodeParts) -> bool:
     """Tell whether a node that has nothing yet should not even make the state of block 0.
 
@@ -370,4 +363,11 @@ def _fetches_state(parts: NodeParts) -> bool:
     return age_ms > window * policy.block_separation_ms
 
 
+def _peer_of(seed: str) -> PeerId:
+    return PeerId(seed.rpartition("/p2p/")[2])
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM, shared pages included."""
+    resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(resident) * PAGE_BYTES

@@ -89,8 +89,8 @@ class Chain(StateSyncChain):
                 it will be fetched.
 
         Raises:
-            DataFolderError: The store is of another network, keeps something else, or lacks blocks
             ConfigError: The file of the genesis accounts is missing, or is another one.
+            DataFolderError: The store is of another network, keeps something else, or lacks blocks
                 that it must have.
         """
         settings = ChainSettings(
@@ -104,9 +104,9 @@ class Chain(StateSyncChain):
         with store.read() as reader:
             is_empty = reader.get(Table.META, _GENESIS_KEY) is None
         if is_empty:
-            with store.write() as writer:
             if keeps_state and not starts_without_state:
                 genesis.store_accounts(store)
+            with store.write() as writer:
                 _create(writer, genesis, settings, without_state=starts_without_state)
         with store.read() as reader:
             head = _load(reader, genesis, settings)

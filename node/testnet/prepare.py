@@ -130,6 +130,7 @@ def _write(description: Description, folder: NetworkFolder, timestamp_ms: int) -
     spec = description.spec
     keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
     folder.path.mkdir(parents=True)
+    genesis = _genesis(spec, keys, folder, timestamp_ms)
     genesis.save(folder.genesis)
     _write_nodes(spec, folder, keys, description.ports)
     description.save(folder)
@@ -145,7 +146,6 @@ def _write_nodes(
     dials = dials_of(spec.topology, len(early), spec.seed)
     neighbours = neighbours_of(dials)
     for position in early:
-    genesis = _genesis(spec, keys, folder, timestamp_ms)
         _write_node(spec, folder, keys, ports, position, dials[position], neighbours[position])
     for position in range(len(early), len(spec.nodes)):
         targets = dials_of_newcomer(spec.nodes, position, spec.seed)

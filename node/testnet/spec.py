@@ -96,10 +96,10 @@ class NetworkSpec:
     """Transactions per second of the workload; 0 is none."""
     load_accounts: int = 64
     """Funded accounts that the workload spends from."""
-
-    def __post_init__(self) -> None:
     accounts: int = 0
     """With coins at the start, those of the workload among them; 0 for no others than these."""
+
+    def __post_init__(self) -> None:
         """Refuse what cannot run."""
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
@@ -113,8 +113,6 @@ class NetworkSpec:
             raise ConfigError(f"block time must be 10ms..5m: {self.block_time_ms} ms")
         if not 0 <= self.load_tps <= 10_000:
             raise ConfigError(f"load must be 0..10000 tps: {self.load_tps:g}")
-
-
         if not 0 <= self.accounts <= MAX_ACCOUNTS:
             raise ConfigError(f"a genesis has at most {MAX_ACCOUNTS} accounts: {self.accounts}")
 
@@ -122,6 +120,8 @@ class NetworkSpec:
     def holders(self) -> int:
         """Accounts with coins at the start that the workload does not spend from."""
         return max(self.accounts - self.load_accounts, 0)
+
+
 def nodes_of(
     mix: Mapping[str, int], validators: int | None, late: Sequence[NodeGroup] = ()
 ) -> tuple[NodeSpec, ...]:
