@@ -1,7 +1,7 @@
 """The three parts of a state sync as its task drives them: each a machine and its outside world."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 import trio
@@ -45,7 +45,6 @@ from node.sync.state.state_events import (
     Restarted,
     StateEffect,
     StateInput,
-    TargetChosen,
     TargetPassed,
     TargetReached,
     TargetTooOld,
@@ -60,21 +59,10 @@ from protocols.types import Height, PeerId, Service
 
 log = structlog.get_logger("state_sync")
 
-ACCOUNTS: Final = "accounts"
-
 Event: TypeAlias = Any
 """An input of the machine of the part that it goes to."""
 
 EffectT = TypeVar("EffectT")
-EffectT_co = TypeVar("EffectT_co", covariant=True)
-
-
-class SmallSyncer(Syncer[EffectT_co], Protocol[EffectT_co]):
-    """A syncer that is fed with events."""
-
-    def handle(self, event: Event, now: float) -> Sequence[EffectT_co]:
-        """Apply one event."""
-        ...
 
 
 class Outside(Protocol):
@@ -108,8 +96,8 @@ class Outside(Protocol):
         """Note that a part has all of a target."""
         ...
 
-    def fail(self, cause: str) -> None:
-        """End this attempt."""
+    def fail(self, part: str, cause: str) -> None:
+        """Note that a part cannot go on."""
         ...
 
 
@@ -118,7 +106,7 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """What the coordinator knows it by."""
+        """What the registry knows it by."""
         ...
 
     @property
@@ -134,6 +122,10 @@ class Part(Protocol):
         """Go for a newer target."""
         ...
 
+    def finalize(self) -> None:
+        """Want nothing more: its target is the last one."""
+        ...
+
     def feed(self, event: Event) -> None:
         """Take an event, and have done what follows from it."""
         ...
@@ -143,20 +135,68 @@ class Part(Protocol):
         ...
 
 
-class AccountsPart:
+class _MachinePart(Generic[EffectT]):
+    """What all parts do the same way: feed their machine, and carry out what it asks for."""
+
+    def __init__(self, outside: Outside, machine: Syncer[Event, EffectT]) -> None:
+        self._outside = outside
+        self._machine = machine
+        self.name = machine.name
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        self._perform_all(self._machine.sync(target, trio.current_time()))
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target."""
+        self._perform_all(self._machine.update_target(target, trio.current_time()))
+
+    def finalize(self) -> None:
+        """Want nothing more: its target is the last one."""
+        self._perform_all(self._machine.finalize())
+
+    def next_deadline(self) -> float | None:
+        """Return when `DeadlinePassed` is to be fed."""
+        return self._machine.next_deadline()
+
+    def feed(self, event: Event) -> None:
+        """Take an event, and have done what follows from it."""
+        self._perform_all(self._machine.handle(event, trio.current_time()))
+
+    def _perform_all(self, effects: Sequence[EffectT]) -> None:
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: EffectT) -> None:
+        raise NotImplementedError
+
+    def _perform_common(self, effect: PartEffect) -> None:
+        """Carry out what all of them want."""
+        match effect:
+            case CancelQuestion(question):
+                self._outside.cancel(self.name, question)
+            case ReportPeer(peer, fault):
+                self._outside.report(peer, fault)
+            case TargetReached(target):
+                self._outside.reached(self.name, target)
+            case TargetTooOld(target):
+                cause = f"no peer has what belongs to block {target.number} any more"
+                self._outside.fail(self.name, cause)
+
+
+class AccountsPart(_MachinePart[StateEffect]):
     """All accounts."""
 
-    name = ACCOUNTS
     services = Service.STATE
 
     def __init__(self, outside: Outside, chain: Chain, store: Store, limits: StateLimits) -> None:
         """Go on where the store stands."""
-        self._outside = outside
-        self._chain = chain
-        self._store = store
         with store.read() as reader:
             stored, coverage = state_store.load(reader), stored_coverage.load(reader)
-        self._machine = StateSyncer(stored, coverage, limits)
+        self._accounts = StateSyncer(stored, coverage, limits)
+        super().__init__(outside, self._accounts)
+        self._chain = chain
+        self._store = store
         self.leaves = 0
         """Accounts that have been proven to us."""
         self.restarts = 0
@@ -165,51 +205,33 @@ class AccountsPart:
     @property
     def progress(self) -> StateProgress:
         """How far it is."""
-        return self._machine.progress
-
-    def start(self, target: SyncTarget) -> None:
-        """Begin."""
-        self.feed(TargetChosen(target))
-
-    def move(self, target: SyncTarget) -> None:
-        """Go for a newer target."""
-        self.feed(TargetChosen(target))
-
-    def next_deadline(self) -> float | None:
-        """Return when `DeadlinePassed` is to be fed."""
-        return self._machine.next_deadline()
+        return self._accounts.progress
 
     def feed(self, event: StateInput) -> None:
         """Take an event, and have done what follows from it."""
         if isinstance(event, RangeChecked) and event.records is not None:
             self.leaves += len(event.records)
             log.debug("range_received", leaves=len(event.records))
-        for effect in self._machine.handle(event, trio.current_time()):
-            self._perform(effect)
+        super().feed(event)
 
     def _perform(self, effect: StateEffect) -> None:
         match effect:
             case AskRange() | AskChanges() | AskSubtrees():
                 self._outside.ask(self.name, effect)
-            case CancelQuestion(question):
-                self._outside.cancel(self.name, question)
             case CheckRange() | CheckChanges() | CompareSubtrees():
                 self._outside.work(self.name, lambda: self._check(effect))
             case Begin() | WriteParts() | ApplyBlocks() | Build() | KeepEqual():
                 self._outside.commit(self.name, lambda writer: run_job(effect, writer))
-            case ReportPeer(peer, fault):
-                self._outside.report(peer, fault)
-            case TargetReached(target):
-                self._outside.reached(self.name, target)
-            case TargetTooOld() | TargetPassed() | RepairStarted() | Restarted():
+            case TargetPassed() | RepairStarted() | Restarted():
                 self._note(effect)
+            case _:
+                self._perform_common(effect)
 
-    def _note(self, effect: TargetTooOld | TargetPassed | RepairStarted | Restarted) -> None:
+    def _note(self, effect: TargetPassed | RepairStarted | Restarted) -> None:
         match effect:
-            case TargetTooOld(target):
-                self._outside.fail(f"no peer has the state of block {target.number} any more")
             case TargetPassed(stored):
-                self._outside.fail(f"the accounts are those of block {stored.number} already")
+                cause = f"what is stored belongs to block {stored.number} already"
+                self._outside.fail(self.name, cause)
             case RepairStarted(cause):
                 self.restarts += 1
                 log.warning("state_compared", reason=cause)
@@ -232,52 +254,7 @@ class AccountsPart:
         return None if found is None else self._chain.header(found)
 
 
-class _SmallPart(Generic[EffectT]):
-    """A part whose machine is a `Syncer`: what both of them do the same way."""
-
-    def __init__(self, outside: Outside, machine: SmallSyncer[EffectT]) -> None:
-        self._outside = outside
-        self._machine = machine
-        self.name = machine.name
-
-    def start(self, target: SyncTarget) -> None:
-        """Begin."""
-        self._perform_all(self._machine.sync(target, trio.current_time()))
-
-    def move(self, target: SyncTarget) -> None:
-        """Go for a newer target."""
-        self._perform_all(self._machine.update_target(target, trio.current_time()))
-
-    def next_deadline(self) -> float | None:
-        """Return when `DeadlinePassed` is to be fed."""
-        return self._machine.next_deadline()
-
-    def feed(self, event: Event) -> None:
-        """Take an event, and have done what follows from it."""
-        self._perform_all(self._machine.handle(event, trio.current_time()))
-
-    def _perform_all(self, effects: Sequence[EffectT]) -> None:
-        for effect in effects:
-            self._perform(effect)
-
-    def _perform(self, effect: EffectT) -> None:
-        raise NotImplementedError
-
-    def _perform_common(self, effect: PartEffect) -> None:
-        """Carry out what both of them want."""
-        match effect:
-            case CancelQuestion(question):
-                self._outside.cancel(self.name, question)
-            case ReportPeer(peer, fault):
-                self._outside.report(peer, fault)
-            case TargetReached(target):
-                self._outside.reached(self.name, target)
-            case TargetTooOld(target):
-                cause = f"no peer has what belongs to block {target.number} any more"
-                self._outside.fail(f"{self.name}: {cause}")
-
-
-class BlocksPart(_SmallPart[BlockEffect]):
+class BlocksPart(_MachinePart[BlockEffect]):
     """The blocks of the validity window."""
 
     services = Service.BODIES
@@ -303,7 +280,7 @@ class BlocksPart(_SmallPart[BlockEffect]):
                 self._perform_common(effect)
 
 
-class HistoryPart(_SmallPart[HistoryEffect]):
+class HistoryPart(_MachinePart[HistoryEffect]):
     """What it takes to extend the history of transactions."""
 
     services = Service.STATE

@@ -20,6 +20,7 @@ import trio
 from node.chain import block_operations
 from node.chain.block_store import load_block
 from node.chain.chain import Chain
+from node.chain.history_tree import Peaks
 from node.chain.replay import ReplayFailed
 from node.chain.results import ChainEvent, Finalized
 from node.chain.state_mode import is_syncing, state_head, sync_target
@@ -36,6 +37,14 @@ from node.sync.state import coordinator as machine
 from node.sync.state.coordinator import Coordinator, CoordinatorEffect, CoordinatorInput
 from node.sync.state.finalizer import finalize
 from node.sync.state.pivot_policy import PivotPolicy
+from node.sync.state.registry import (
+    CancelSyncer,
+    FinalizeSyncer,
+    MoveSyncer,
+    RegistryEffect,
+    StartSyncer,
+    SyncerRegistry,
+)
 from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
@@ -61,13 +70,6 @@ _Item: TypeAlias = tuple[str, Event]
 
 class SupersededError(Exception):
     """The store is no longer on the way to what this attempt is on its way to."""
-
-
-@dataclass(frozen=True, slots=True)
-class _TargetSet:
-    """The store has the first target: the parts may begin."""
-
-    target: SyncTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,10 @@ class StateSession:
             self._history,
         )
         self._parts = {part.name: part for part in parts}
-        self._coordinator = Coordinator(tuple(self._parts), policy)
+        registry = SyncerRegistry()
+        for part in parts:
+            registry.register(part.name)
+        self._coordinator = Coordinator(registry, policy)
         self._sender, self._inbox = trio.open_memory_channel[_Item](INBOX_SIZE)
         self._todo: deque[CoordinatorInput] = deque()
         self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
@@ -217,8 +222,6 @@ class StateSession:
             self._on_chain(event)
         elif to != _COORDINATOR:
             self._parts[to].feed(event)
-        elif isinstance(event, _TargetSet):
-            self._start_parts(event.target)
         else:
             self._tell(event)
 
@@ -244,7 +247,8 @@ class StateSession:
             return
         count, self._last_final = event.number - self._last_final, event.number
         if len(event.accepted) != count:
-            self.fail("macro blocks were adopted without the blocks between them")
+            cause = "macro blocks were adopted without the blocks between them"
+            self._tell(machine.Failed(cause))
             return
         if not (self._coordinator.may_pivot and self._tools.strategy.follows_chain):
             return
@@ -257,63 +261,67 @@ class StateSession:
 
     def _perform(self, effect: CoordinatorEffect) -> None:
         match effect:
-            case machine.StartSyncers(target):
-                self._start(target)
-            case machine.UpdateTarget(target):
-                self._move(target)
+            case StartSyncer() | MoveSyncer() | FinalizeSyncer() | CancelSyncer():
+                self._tell_part(effect)
+            case machine.CommitTarget(target):
+                self._commit_target(target)
             case machine.Finalize() | machine.ExecuteBatch() | machine.Seal():
                 self._complete(effect)
-            case machine.CancelAll():
-                self._nursery.cancel_scope.cancel()
             case machine.Done(cause):
                 self._cause = cause
+
+    def _tell_part(self, effect: RegistryEffect) -> None:
+        if self._is_complete:
+            # A run before this one has finalized the target: there is nothing left to fetch.
+            if isinstance(effect, StartSyncer):
+                self._tell(machine.SyncerTook(effect.name, effect.target))
+                self._tell(machine.SyncerDone(effect.name, effect.target))
+            return
+        part = self._parts[effect.name]
+        match effect:
+            case StartSyncer(name, target):
+                self._are_started = True
+                part.start(target)
+                self._tell(machine.SyncerTook(name, target))
+            case MoveSyncer(name, target):
+                part.move(target)
+                self._tell(machine.SyncerTook(name, target))
+            case FinalizeSyncer():
+                part.finalize()
+            case CancelSyncer(name):
+                self._cancel_all(name)
 
     def _complete(self, effect: machine.Finalize | machine.ExecuteBatch | machine.Seal) -> None:
         match effect:
             case machine.Finalize(target):
-                self.in_turn(_COORDINATOR, lambda: self._finalize(target))
+                peaks = self._history.peaks
+                self.in_turn(_COORDINATOR, lambda: self._finalize(target, peaks))
             case machine.ExecuteBatch():
                 self.in_turn(_COORDINATOR, self._execute)
             case machine.Seal():
                 self._nursery.start_soon(self._seal)
 
-    def _start(self, target: SyncTarget) -> None:
-        if not self._is_complete:
-            self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target, _TargetSet(target)))
+    def _commit_target(self, target: SyncTarget) -> None:
+        if self._is_complete:
+            self._tell(machine.TargetCommitted(target))
             return
-        for name in self._parts:
-            self._tell(machine.SyncerRuns(name))
-        for name in self._parts:
-            self._tell(machine.SyncerDone(name, target))
+        if target != self.target:
+            log.info(
+                "pivot_moved",
+                target=target.number,
+                before=self.target.number,
+                accounts_kept=self.accounts.progress.accounts,
+            )
+        self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target))
 
-    def _start_parts(self, target: SyncTarget) -> None:
-        self._are_started = True
-        for name, part in self._parts.items():
-            part.start(target)
-            self._tell(machine.SyncerRuns(name))
-
-    def _move(self, target: SyncTarget) -> None:
-        progress = self.accounts.progress
-        log.info(
-            "pivot_moved",
-            target=target.number,
-            before=self.target.number,
-            accounts_kept=progress.accounts,
-        )
-        for part in self._parts.values():
-            part.move(target)
-        updated = machine.TargetUpdated(target)
-        self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target, updated))
-
-    def _move_commit_target(self, target: SyncTarget, event: Event) -> Event:
+    def _move_commit_target(self, target: SyncTarget) -> CoordinatorInput:
         self._chain.move_target(target.number)
         self._committed = target.hash
-        return event
+        return machine.TargetCommitted(target)
 
-    def _finalize(self, target: SyncTarget) -> CoordinatorInput:
+    def _finalize(self, target: SyncTarget, peaks: Peaks | None) -> CoordinatorInput:
         if self._is_complete:
             return machine.Finalized()
-        peaks = self._history.peaks
         assert peaks is not None, "all parts are done"
         error = self._chain.complete_state(lambda state: finalize(state, target, peaks))
         if error is not None:
@@ -383,9 +391,15 @@ class StateSession:
         log.info("part_reached", part=part, target=target.number)
         self._tell(machine.SyncerDone(part, target))
 
-    def fail(self, cause: str) -> None:
-        """End this attempt."""
-        self._tell(machine.Failed(cause))
+    def fail(self, part: str, cause: str) -> None:
+        """Note that a part cannot go on."""
+        self._tell(machine.SyncerFailed(part, cause))
+
+    def _cancel_all(self, part: str) -> None:
+        """Give up all questions of a part."""
+        for (asker, _), scope in self._scopes.items():
+            if asker == part:
+                scope.cancel()
 
     def _check_ours(self, reader: Reader) -> None:
         """Check that nobody has begun another sync since."""

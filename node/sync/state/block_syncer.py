@@ -72,13 +72,8 @@ class BlockSyncer:
 
     @property
     def name(self) -> str:
-        """What the coordinator knows it by."""
+        """What the registry knows it by."""
         return NAME
-
-    @property
-    def reached(self) -> SyncTarget | None:
-        """The newest target that it is done with."""
-        return self._reached
 
     @property
     def held(self) -> int:
@@ -98,6 +93,11 @@ class BlockSyncer:
         """Go for a newer target. Its window begins above the one that is being fetched."""
         self._target = target
         return self._step(now)
+
+    def finalize(self) -> Sequence[BlockEffect]:
+        """Want nothing more: it is done with the last target."""
+        self._target = None
+        return self._question.drop()
 
     def next_deadline(self) -> float | None:
         """Return when `DeadlinePassed` is due, monotonic clock, or None."""

@@ -14,21 +14,22 @@
                                                                       |
                                                                       +-- sealed --> COMPLETED
 
-Which blocks are deferred is not decided here: the chain does that in the transaction of the push,
-so that no block can come between. What this machine says about it (`is_deferring`) is what the
-chain does as long as the sync goes on.
+Which blocks are deferred is not decided here: the chain's engine hooks do that in the transaction
+of the push, so that no block can come between. They defer until the queue is sealed, so between an
+aborted sync and the next one too: a chain without its state cannot execute blocks as they come.
 
 A new target is handed to every syncer; only when all have it does the commit target move, and the
 operations up to it leave the queue. One such update is under way at a time; of those that come
-meanwhile the highest counts.
+meanwhile the highest counts. The first target is committed before the syncers start: what they
+store belongs to it. What they owe each other is the registry's matter.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from node.sync.state.pivot_policy import Decision, PivotPolicy
+from node.sync.state.registry import RegistryEffect, SyncerRegistry
 from node.sync.state.target import SyncTarget
 
 
@@ -55,23 +56,17 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncerRuns:
-    """A syncer has begun, or has taken up its saved progress."""
+class TargetCommitted:
+    """The store is on the way to a target, and operations up to it have left the queue."""
+
+    target: SyncTarget
+
+
+@dataclass(frozen=True, slots=True)
+class SyncerTook:
+    """A syncer runs for a target: it has begun, taken up its saved progress, or changed its aim."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlockAccepted:
-    """A block became final; whether it was deferred is settled already."""
-
-    block: SyncTarget
-
-
-@dataclass(frozen=True, slots=True)
-class TargetUpdated:
-    """All syncers have a new target, and the commit target has moved."""
-
     target: SyncTarget
 
 
@@ -81,6 +76,22 @@ class SyncerDone:
 
     name: str
     target: SyncTarget
+
+
+@dataclass(frozen=True, slots=True)
+class SyncerFailed:
+    """A syncer cannot go on."""
+
+    name: str
+    cause: str
+    """One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAccepted:
+    """A block became final; whether it was deferred is settled already."""
+
+    block: SyncTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class SealTried:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A part cannot go on, or the sync is cancelled."""
+    """Something besides the syncers cannot go on, or the sync is cancelled."""
 
     cause: str
     """One line; for an operation its index, their count and its kind."""
@@ -113,10 +124,11 @@ class Failed:
 
 CoordinatorInput: TypeAlias = (
     Start
-    | SyncerRuns
-    | BlockAccepted
-    | TargetUpdated
+    | TargetCommitted
+    | SyncerTook
     | SyncerDone
+    | SyncerFailed
+    | BlockAccepted
     | Finalized
     | BatchExecuted
     | SealTried
@@ -128,17 +140,10 @@ CoordinatorInput: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class StartSyncers:
-    """Start all syncers, in the order of the registry. Each answers SyncerRuns."""
+class CommitTarget:
+    """Move the commit target, and take operations up to it out of the queue, in one transaction.
 
-    target: SyncTarget
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateTarget:
-    """Give every syncer the target, then move the commit target and prune the queue up to it.
-
-    Answer with TargetUpdated, or Failed before anything was pruned.
+    Answer with TargetCommitted, or Failed if nothing has happened.
     """
 
     target: SyncTarget
@@ -162,11 +167,6 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelAll:
-    """End all syncers and what they have asked for."""
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """The sync is over. Comes once."""
 
@@ -174,28 +174,25 @@ class Done:
     """None: completed."""
 
 
-CoordinatorEffect: TypeAlias = (
-    StartSyncers | UpdateTarget | Finalize | ExecuteBatch | Seal | CancelAll | Done
-)
+CoordinatorEffect: TypeAlias = RegistryEffect | CommitTarget | Finalize | ExecuteBatch | Seal | Done
+"""Those of the registry are about one syncer each; StartSyncer and MoveSyncer are answered with
+SyncerTook."""
 
 
 class Coordinator:
     """Owns one sync. One task feeds it and carries out what it asks for."""
 
-    def __init__(self, syncers: Sequence[str], policy: PivotPolicy) -> None:
+    def __init__(self, syncers: SyncerRegistry, policy: PivotPolicy) -> None:
         """Begin idle.
 
         Args:
-            syncers: Names, in the order in which they are started.
+            syncers: All of them, not started. Nobody else tells them anything.
             policy: Says which accepted blocks become targets.
         """
-        self._syncers = tuple(syncers)
+        self._syncers = syncers
         self._policy = policy
         self._state = State.IDLE
         self._target: SyncTarget | None = None
-        self._running: set[str] = set()
-        self._done: set[str] = set()
-        """Syncers that are done with the present target."""
         self._updating: SyncTarget | None = None
         self._waiting: SyncTarget | None = None
         """The target to update to next."""
@@ -218,11 +215,6 @@ class Coordinator:
         return self._state in {State.COMPLETED, State.ABORTED}
 
     @property
-    def is_deferring(self) -> bool:
-        """Whether blocks are queued: otherwise the node executes them as they come."""
-        return self._state not in {State.IDLE, State.COMPLETED, State.ABORTED}
-
-    @property
     def may_pivot(self) -> bool:
         """Whether a new target would be taken."""
         return self._state is State.RUNNING
@@ -230,41 +222,41 @@ class Coordinator:
     def handle(self, event: CoordinatorInput) -> list[CoordinatorEffect]:
         """Apply one event. What makes no sense in this state changes nothing."""
         match event:
-            case Start(target):
-                return self._on_start(target)
-            case SyncerRuns() | SyncerDone():
+            case Start() | TargetCommitted() | BlockAccepted():
+                return self._on_target(event)
+            case SyncerTook() | SyncerDone() | SyncerFailed():
                 return self._on_syncer(event)
-            case BlockAccepted(block):
-                return self._on_accepted(block)
-            case TargetUpdated(target):
-                return self._on_updated(target)
             case Finalized() | BatchExecuted() | SealTried():
                 return self._on_replay(event)
             case Failed(cause):
-                return self._abort(cause)
+                return [] if self.is_over else self._abort(cause, self._syncers.cancel(cause))
+
+    # --- targets ----------------------------------------------------------------------------------
+
+    def _on_target(self, event: Start | TargetCommitted | BlockAccepted) -> list[CoordinatorEffect]:
+        match event:
+            case Start(target):
+                return self._on_start(target)
+            case TargetCommitted(target):
+                return self._on_committed(target)
+            case BlockAccepted(block):
+                return self._on_accepted(block)
 
     def _on_start(self, target: SyncTarget) -> list[CoordinatorEffect]:
         """IDLE -> INITIALIZING."""
         if self._state is not State.IDLE:
             return []
-        self._state, self._target = State.INITIALIZING, target
-        return [StartSyncers(target)]
+        self._state, self._target, self._updating = State.INITIALIZING, target, target
+        return [CommitTarget(target)]
 
-    def _on_syncer(self, event: SyncerRuns | SyncerDone) -> list[CoordinatorEffect]:
-        match event:
-            case SyncerRuns(name):
-                return self._on_runs(name)
-            case SyncerDone(name, target):
-                return self._on_done(name, target)
-
-    def _on_runs(self, name: str) -> list[CoordinatorEffect]:
-        """INITIALIZING -> RUNNING, once all run."""
-        if self._state is not State.INITIALIZING or name not in self._syncers:
+    def _on_committed(self, target: SyncTarget) -> list[CoordinatorEffect]:
+        """The first target: start all. A later one: the pivot is over."""
+        if self.is_over or target != self._updating:
             return []
-        self._running.add(name)
-        if len(self._running) < len(self._syncers):
-            return []
-        self._state = State.RUNNING
+        self._target, self._updating = target, None
+        if self._state is State.INITIALIZING:
+            return [*self._syncers.start(target)]
+        self.pivots += 1
         return self._go_on()
 
     def _on_accepted(self, block: SyncTarget) -> list[CoordinatorEffect]:
@@ -278,21 +270,31 @@ class Coordinator:
         self._waiting = block
         return self._go_on()
 
-    def _on_updated(self, target: SyncTarget) -> list[CoordinatorEffect]:
-        if self._state is not State.RUNNING or target != self._updating:
-            return []
-        self._target, self._updating = target, None
-        self.pivots += 1
-        return self._go_on()
+    # --- syncers ----------------------------------------------------------------------------------
 
-    def _on_done(self, name: str, target: SyncTarget) -> list[CoordinatorEffect]:
-        if self._state not in {State.INITIALIZING, State.RUNNING} or name not in self._syncers:
+    def _on_syncer(self, event: SyncerTook | SyncerDone | SyncerFailed) -> list[CoordinatorEffect]:
+        match event:
+            case SyncerTook(name, target):
+                return self._on_took(name, target)
+            case SyncerDone(name, target):
+                self._syncers.done(name, target)
+                return self._go_on()
+            case SyncerFailed(name, cause):
+                cancelled = self._syncers.failed(name, cause)
+                found = self._syncers.cause
+                return [] if self.is_over or found is None else self._abort(found, cancelled)
+
+    def _on_took(self, name: str, target: SyncTarget) -> list[CoordinatorEffect]:
+        """INITIALIZING -> RUNNING once all run; RUNNING: commit a target once all have it."""
+        had_target = self._syncers.have_target
+        self._syncers.took(name, target)
+        if had_target or not self._syncers.have_target:
             return []
-        # What is done with a target that has moved is not done.
-        if target != (self._updating or self._target):
-            return []
-        self._done.add(name)
-        return self._go_on()
+        if self._state is State.INITIALIZING:
+            self._state = State.RUNNING
+            return self._go_on()
+        assert self._updating is not None
+        return [CommitTarget(self._updating)]
 
     def _go_on(self) -> list[CoordinatorEffect]:
         """RUNNING: begin the next update, or -> FINALIZING when nothing is left to do."""
@@ -300,13 +302,14 @@ class Coordinator:
             return []
         if self._waiting is not None:
             self._updating, self._waiting = self._waiting, None
-            self._done.clear()
-            return [UpdateTarget(self._updating)]
-        if len(self._done) < len(self._syncers):
+            return [*self._syncers.update(self._updating)]
+        if not self._syncers.are_done:
             return []
         assert self._target is not None
         self._state = State.FINALIZING
-        return [Finalize(self._target)]
+        return [*self._syncers.finalize(), Finalize(self._target)]
+
+    # --- the end ----------------------------------------------------------------------------------
 
     def _on_replay(self, event: Finalized | BatchExecuted | SealTried) -> list[CoordinatorEffect]:
         """FINALIZING -> EXECUTING_BATCH -> COMPLETED."""
@@ -325,10 +328,8 @@ class Coordinator:
             case _:
                 return []
 
-    def _abort(self, cause: str) -> list[CoordinatorEffect]:
+    def _abort(self, cause: str, cancelled: list[RegistryEffect]) -> list[CoordinatorEffect]:
         """Any state that is not terminal -> ABORTED."""
-        if self.is_over:
-            return []
         self._state = State.ABORTED
         self._updating = self._waiting = None
-        return [CancelAll(), Done(cause)]
+        return [*cancelled, Done(cause)]

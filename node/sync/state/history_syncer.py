@@ -44,13 +44,8 @@ class HistorySyncer:
 
     @property
     def name(self) -> str:
-        """What the coordinator knows it by."""
+        """What the registry knows it by."""
         return NAME
-
-    @property
-    def reached(self) -> SyncTarget | None:
-        """The newest target that it is done with."""
-        return self._reached
 
     @property
     def peaks(self) -> Peaks | None:
@@ -68,6 +63,11 @@ class HistorySyncer:
         self._target = target
         self._peaks = NO_PEAKS if target.history_root == EMPTY_ROOT else None
         return [*self._question.drop(), *self._step(now)]
+
+    def finalize(self) -> Sequence[HistoryEffect]:
+        """Want nothing more: it is done with the last target, whose peaks stay."""
+        self._target = None
+        return self._question.drop()
 
     def next_deadline(self) -> float | None:
         """Return when `DeadlinePassed` is due, monotonic clock, or None."""

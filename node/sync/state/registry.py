@@ -1,7 +1,12 @@
 """The syncers of a state sync, and what they owe each other.
 
-They are started together, in the order in which they are named, and each gets every new target. The
-first that cannot go on ends the others.
+They are started together, in the order in which they are registered, and each gets every new
+target. Who is done with a target resumes when it moves. The first that cannot go on ends all
+others.
+
+    start, update --> each owes an answer --all took it--> have_target --all done--> are_done
+                                                                                        |
+                                                           finalize: nothing more is wanted of them
 """
 
 from collections.abc import Sequence
@@ -11,19 +16,15 @@ from typing import Protocol, TypeAlias, TypeVar
 from node.sync.state.target import SyncTarget
 
 EffectT_co = TypeVar("EffectT_co", covariant=True)
+EventT_contra = TypeVar("EventT_contra", contravariant=True)
 
 
-class Syncer(Protocol[EffectT_co]):
+class Syncer(Protocol[EventT_contra, EffectT_co]):
     """A machine that fetches one part of what belongs to a target."""
 
     @property
     def name(self) -> str:
-        """What the coordinator knows it by."""
-        ...
-
-    @property
-    def reached(self) -> SyncTarget | None:
-        """The newest target that it is done with."""
+        """What the registry knows it by."""
         ...
 
     def sync(self, target: SyncTarget, now: float) -> Sequence[EffectT_co]:
@@ -37,6 +38,14 @@ class Syncer(Protocol[EffectT_co]):
 
     def update_target(self, target: SyncTarget, now: float) -> Sequence[EffectT_co]:
         """Go for a newer target. One that is done resumes."""
+        ...
+
+    def finalize(self) -> Sequence[EffectT_co]:
+        """Want nothing more: it is done with the last target. What comes late changes nothing."""
+        ...
+
+    def handle(self, event: EventT_contra, now: float) -> Sequence[EffectT_co]:
+        """Apply one event. What comes late changes nothing."""
         ...
 
     def next_deadline(self) -> float | None:
@@ -61,24 +70,33 @@ class MoveSyncer:
 
 
 @dataclass(frozen=True, slots=True)
+class FinalizeSyncer:
+    """Tell a syncer that its target is the last one."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelSyncer:
     """End a syncer and all that it has asked for."""
 
     name: str
 
 
-RegistryEffect: TypeAlias = StartSyncer | MoveSyncer | CancelSyncer
+RegistryEffect: TypeAlias = StartSyncer | MoveSyncer | FinalizeSyncer | CancelSyncer
 
 
 class SyncerRegistry:
-    """Keeps the order, and the first error."""
+    """Keeps the order, who has which target, and the first error."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._names: list[str] = []
         self._active: list[str] = []
         self._owing: set[str] = set()
-        """Syncers that have not taken the target yet."""
+        """Syncers that have not taken the newest target yet."""
+        self._working: set[str] = set()
+        """Syncers that are not done with it."""
         self._target: SyncTarget | None = None
         self.cause: str | None = None
         """Why it ended."""
@@ -93,6 +111,11 @@ class SyncerRegistry:
         """Whether every syncer has taken the newest target."""
         return self._target is not None and self.cause is None and not self._owing
 
+    @property
+    def are_done(self) -> bool:
+        """Whether every syncer is done with the newest target."""
+        return self.have_target and not self._working
+
     def register(self, name: str) -> None:
         """Add a syncer, before the start."""
         assert self._target is None, "syncers are registered before the start"
@@ -102,23 +125,32 @@ class SyncerRegistry:
     def start(self, target: SyncTarget) -> list[RegistryEffect]:
         """Start all of them."""
         assert self._target is None, "started once"
-        self._target = target
         self._active = list(self._names)
-        self._owing = set(self._names)
+        self._set_target(target)
         return [StartSyncer(name, target) for name in self._active]
 
     def update(self, target: SyncTarget) -> list[RegistryEffect]:
         """Hand a new target to all of them."""
         if self.cause is not None:
             return []
-        self._target = target
-        self._owing = set(self._active)
+        self._set_target(target)
         return [MoveSyncer(name, target) for name in self._active]
 
     def took(self, name: str, target: SyncTarget) -> None:
         """Note that a syncer runs for a target. An older one is late and counts for nothing."""
         if target == self._target:
             self._owing.discard(name)
+
+    def done(self, name: str, target: SyncTarget) -> None:
+        """Note that a syncer has all of a target. What is done with an older one is not done."""
+        if target == self._target:
+            self._working.discard(name)
+
+    def finalize(self) -> list[RegistryEffect]:
+        """Let all of them rest. None of them can fail any more."""
+        assert self.are_done, "the target is the last one"
+        finalized, self._active = self._active, []
+        return [FinalizeSyncer(name) for name in finalized]
 
     def failed(self, name: str, cause: str) -> list[RegistryEffect]:
         """End all others. Only the first error counts."""
@@ -134,3 +166,7 @@ class SyncerRegistry:
         self.cause = cause
         ended, self._active = self._active[::-1], []
         return [CancelSyncer(name) for name in ended]
+
+    def _set_target(self, target: SyncTarget) -> None:
+        self._target = target
+        self._owing, self._working = set(self._active), set(self._active)

@@ -19,6 +19,7 @@ goes on where the last one was.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from node.errors import Fault
 from node.sync.effects import ReportPeer
@@ -75,9 +76,11 @@ from node.sync.state.state_store import StoredSync
 from node.sync.state.target import SyncTarget
 from protocols.types import Height, PeerId
 
+NAME: Final = "accounts"
+
 
 class StateSyncer:
-    """One sync of the accounts. One task feeds it and carries out what it asks for."""
+    """One sync of the accounts. Implements `Syncer`; one task feeds it."""
 
     def __init__(
         self, stored: StoredSync, coverage: Coverage, limits: StateLimits = DEFAULT_LIMITS
@@ -111,6 +114,11 @@ class StateSyncer:
             self._ranges.reset(coverage.gaps())
 
     @property
+    def name(self) -> str:
+        """What the registry knows it by."""
+        return NAME
+
+    @property
     def progress(self) -> StateProgress:
         """How far it is."""
         return StateProgress(
@@ -125,6 +133,19 @@ class StateSyncer:
     def held_answers(self) -> int:
         """Ranges asked for, being checked or waiting to be written: bounded."""
         return self._ranges.held
+
+    def sync(self, target: SyncTarget, now: float) -> list[StateEffect]:
+        """Begin, or take up what an earlier run has stored."""
+        return self.update_target(target, now)
+
+    def update_target(self, target: SyncTarget, now: float) -> list[StateEffect]:
+        """Go for a newer target. The same one, or one below the last, changes nothing."""
+        return self.handle(TargetChosen(target), now)
+
+    def finalize(self) -> list[StateEffect]:
+        """Want nothing more: it is done with the last target."""
+        self._newest = None
+        return self._drop_all()
 
     def next_deadline(self) -> float | None:
         """Return when `DeadlinePassed` is due, monotonic clock, or None."""

@@ -215,7 +215,6 @@ def test_the_window_is_fetched_once(kind: Peer) -> None:
     world.start()
     world.run()
     assert world.reached == [target_at(BUILDER, HEIGHT)]
-    assert world.syncer.reached == target_at(BUILDER, HEIGHT)
     world.check()
     assert not world.faults
     assert len({first for _, first in world.asked}) == len(world.asked)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from node.sync.state.coordinator import (
     BatchExecuted,
     BlockAccepted,
-    CancelAll,
+    CommitTarget,
     Coordinator,
     CoordinatorEffect,
     CoordinatorInput,
@@ -22,14 +22,21 @@ from node.sync.state.coordinator import (
     Seal,
     SealTried,
     Start,
-    StartSyncers,
     State,
     SyncerDone,
-    SyncerRuns,
-    TargetUpdated,
-    UpdateTarget,
+    SyncerFailed,
+    SyncerTook,
+    TargetCommitted,
 )
 from node.sync.state.pivot_policy import PivotPolicy
+from node.sync.state.registry import (
+    CancelSyncer,
+    FinalizeSyncer,
+    MoveSyncer,
+    RegistryEffect,
+    StartSyncer,
+    SyncerRegistry,
+)
 from node.sync.state.target import SyncTarget
 from tests.node.sync.state.targets import target
 
@@ -37,12 +44,19 @@ SYNCERS = ("accounts", "blocks", "history")
 FIRST = target(100)
 
 
+def idle(*, interval: int = 1) -> Coordinator:
+    registry = SyncerRegistry()
+    for name in SYNCERS:
+        registry.register(name)
+    return Coordinator(registry, PivotPolicy(interval))
+
+
 def at(state: State, *, interval: int = 1) -> Coordinator:
     """Return a coordinator in a state, on its way to `FIRST`."""
-    coordinator = Coordinator(SYNCERS, PivotPolicy(interval))
+    coordinator = idle(interval=interval)
     steps: dict[State, list[CoordinatorInput]] = {
-        State.INITIALIZING: [Start(FIRST)],
-        State.RUNNING: [SyncerRuns(name) for name in SYNCERS],
+        State.INITIALIZING: [Start(FIRST), TargetCommitted(FIRST)],
+        State.RUNNING: [SyncerTook(name, FIRST) for name in SYNCERS],
         State.FINALIZING: [SyncerDone(name, FIRST) for name in SYNCERS],
         State.EXECUTING_BATCH: [Finalized()],
         State.COMPLETED: [BatchExecuted(0), SealTried(is_sealed=True)],
@@ -60,41 +74,76 @@ def at(state: State, *, interval: int = 1) -> Coordinator:
     return coordinator
 
 
-def test_it_starts_the_syncers_in_their_order_and_waits_for_all() -> None:
-    coordinator = at(State.IDLE)
+def moved(new: SyncTarget) -> list[CoordinatorEffect]:
+    """Return what hands out a target."""
+    return [MoveSyncer(name, new) for name in SYNCERS]
 
-    assert coordinator.handle(Start(FIRST)) == [StartSyncers(FIRST)]
+
+def finalized(last: SyncTarget) -> list[CoordinatorEffect]:
+    """Return what follows once all are done."""
+    return [*(FinalizeSyncer(name) for name in SYNCERS), Finalize(last)]
+
+
+def cancelled(*names: str) -> list[CoordinatorEffect]:
+    return [CancelSyncer(name) for name in names or SYNCERS[::-1]]
+
+
+def tell_all(
+    coordinator: Coordinator, event: type[SyncerTook] | type[SyncerDone], of: SyncTarget
+) -> list[CoordinatorEffect]:
+    """Let all syncers say the same; return what comes of the last."""
+    for name in SYNCERS[:-1]:
+        assert coordinator.handle(event(name, of)) == []
+    return coordinator.handle(event(SYNCERS[-1], of))
+
+
+def pivot(coordinator: Coordinator, new: SyncTarget) -> list[CoordinatorEffect]:
+    """Let syncers and store follow a new target; return what comes of that."""
+    assert tell_all(coordinator, SyncerTook, new) == [CommitTarget(new)]
+    return coordinator.handle(TargetCommitted(new))
+
+
+def test_it_commits_the_target_and_starts_the_syncers_in_their_order() -> None:
+    coordinator = idle()
+
+    assert coordinator.handle(Start(FIRST)) == [CommitTarget(FIRST)]
+    assert (coordinator.state, coordinator.target) == (State.INITIALIZING, FIRST)
+    # Nobody can run before that.
+    assert coordinator.handle(SyncerTook("accounts", FIRST)) == []
+    started = coordinator.handle(TargetCommitted(FIRST))
+    assert started == [StartSyncer(name, FIRST) for name in SYNCERS]
     for name in SYNCERS:
         assert coordinator.state is State.INITIALIZING
-        assert coordinator.handle(SyncerRuns(name)) == []
-    assert coordinator.state is State.RUNNING
+        assert coordinator.handle(SyncerTook(name, FIRST)) == []
+    assert (coordinator.state, coordinator.pivots) == (State.RUNNING, 0)
 
 
 def test_all_done_with_the_target_finalizes_it() -> None:
     coordinator = at(State.RUNNING)
 
-    assert coordinator.handle(SyncerDone("accounts", FIRST)) == []
-    assert coordinator.handle(SyncerDone("blocks", FIRST)) == []
-    assert coordinator.handle(SyncerDone("history", FIRST)) == [Finalize(FIRST)]
+    assert tell_all(coordinator, SyncerDone, FIRST) == finalized(FIRST)
     assert coordinator.state is State.FINALIZING
 
 
 def test_a_syncer_may_be_done_before_all_of_them_run() -> None:
     coordinator = at(State.INITIALIZING)
-    for name in SYNCERS:
-        coordinator.handle(SyncerDone(name, FIRST))
-    coordinator.handle(SyncerRuns("accounts"))
-    coordinator.handle(SyncerRuns("blocks"))
+    assert tell_all(coordinator, SyncerDone, FIRST) == []
 
-    assert coordinator.handle(SyncerRuns("history")) == [Finalize(FIRST)]
+    assert tell_all(coordinator, SyncerTook, FIRST) == finalized(FIRST)
 
 
-def test_a_pivot_reaches_the_syncers_before_the_commit_target_moves() -> None:
+def test_a_pivot_reaches_every_syncer_before_the_commit_target_moves() -> None:
     coordinator = at(State.RUNNING)
 
-    assert coordinator.handle(BlockAccepted(target(101))) == [UpdateTarget(target(101))]
-    assert coordinator.target == FIRST
-    assert coordinator.handle(TargetUpdated(target(101))) == []
+    assert coordinator.handle(BlockAccepted(target(101))) == moved(target(101))
+    for name in SYNCERS[:2]:
+        assert coordinator.handle(SyncerTook(name, target(101))) == []
+    # It is not the target before the last of them has it, and the store too.
+    last = coordinator.handle(SyncerTook(SYNCERS[2], target(101)))
+    assert last == [CommitTarget(target(101))]
+    assert (coordinator.target, coordinator.pivots) == (FIRST, 0)
+    assert coordinator.handle(SyncerTook(SYNCERS[2], target(101))) == []
+    assert coordinator.handle(TargetCommitted(target(101))) == []
     assert (coordinator.target, coordinator.pivots) == (target(101), 1)
 
 
@@ -103,22 +152,19 @@ def test_who_was_done_must_be_done_with_the_new_target() -> None:
     coordinator.handle(SyncerDone("accounts", FIRST))
     coordinator.handle(SyncerDone("blocks", FIRST))
     coordinator.handle(BlockAccepted(target(101)))
-    coordinator.handle(TargetUpdated(target(101)))
+    assert pivot(coordinator, target(101)) == []
 
     # Late words about the old target count for nothing.
     assert coordinator.handle(SyncerDone("history", FIRST)) == []
-    for name in SYNCERS[:2]:
-        assert coordinator.handle(SyncerDone(name, target(101))) == []
-    assert coordinator.handle(SyncerDone("history", target(101))) == [Finalize(target(101))]
+    assert tell_all(coordinator, SyncerDone, target(101)) == finalized(target(101))
 
 
 def test_done_with_a_target_that_is_still_being_handed_out_counts() -> None:
     coordinator = at(State.RUNNING)
     coordinator.handle(BlockAccepted(target(101)))
-    for name in SYNCERS:
-        assert coordinator.handle(SyncerDone(name, target(101))) == []
+    assert tell_all(coordinator, SyncerDone, target(101)) == []
 
-    assert coordinator.handle(TargetUpdated(target(101))) == [Finalize(target(101))]
+    assert pivot(coordinator, target(101)) == finalized(target(101))
 
 
 def test_updates_never_overlap_and_the_highest_wins() -> None:
@@ -128,10 +174,10 @@ def test_updates_never_overlap_and_the_highest_wins() -> None:
         for number in range(101, 109)
         for effect in coordinator.handle(BlockAccepted(target(number)))
     ]
-    assert effects == [UpdateTarget(target(101))]
+    assert effects == moved(target(101))
 
-    assert coordinator.handle(TargetUpdated(target(101))) == [UpdateTarget(target(108))]
-    assert coordinator.handle(TargetUpdated(target(108))) == []
+    assert pivot(coordinator, target(101)) == moved(target(108))
+    assert pivot(coordinator, target(108)) == []
     assert (coordinator.target, coordinator.pivots) == (target(108), 2)
 
 
@@ -139,20 +185,39 @@ def test_nothing_is_finalized_while_a_new_target_waits() -> None:
     coordinator = at(State.RUNNING)
     coordinator.handle(BlockAccepted(target(101)))
     coordinator.handle(BlockAccepted(target(102)))
-    for name in SYNCERS:
-        coordinator.handle(SyncerDone(name, target(101)))
+    tell_all(coordinator, SyncerDone, target(101))
 
-    assert coordinator.handle(TargetUpdated(target(101))) == [UpdateTarget(target(102))]
+    assert pivot(coordinator, target(101)) == moved(target(102))
     assert coordinator.state is State.RUNNING
 
 
 def test_an_update_that_fails_aborts_and_finalizes_nothing() -> None:
     coordinator = at(State.RUNNING)
     coordinator.handle(BlockAccepted(target(101)))
+    coordinator.handle(SyncerTook("accounts", target(101)))
 
-    assert coordinator.handle(Failed("no space")) == [CancelAll(), Done("no space")]
+    assert coordinator.handle(Failed("no space")) == [*cancelled(), Done("no space")]
     assert (coordinator.state, coordinator.target) == (State.ABORTED, FIRST)
-    assert coordinator.handle(TargetUpdated(target(101))) == []
+    assert tell_all(coordinator, SyncerTook, target(101)) == []
+    assert coordinator.handle(TargetCommitted(target(101))) == []
+
+
+@pytest.mark.parametrize("state", [State.INITIALIZING, State.RUNNING])
+def test_the_first_syncer_that_fails_ends_the_others_and_is_the_cause(state: State) -> None:
+    coordinator = at(state)
+
+    failed = coordinator.handle(SyncerFailed("blocks", "nobody has them"))
+    assert failed == [*cancelled("history", "accounts"), Done("blocks: nobody has them")]
+    assert coordinator.state is State.ABORTED
+    assert coordinator.handle(SyncerFailed("history", "cancelled")) == []
+
+
+@pytest.mark.parametrize("state", [State.FINALIZING, State.EXECUTING_BATCH])
+def test_a_syncer_that_is_finalized_can_no_longer_fail(state: State) -> None:
+    coordinator = at(state)
+
+    assert coordinator.handle(SyncerFailed("blocks", "late")) == []
+    assert coordinator.state is state
 
 
 def test_batches_are_executed_until_the_queue_is_sealed() -> None:
@@ -182,7 +247,8 @@ def test_batches_are_executed_until_the_queue_is_sealed() -> None:
 def test_a_failure_aborts_from_everywhere(state: State) -> None:
     coordinator = at(state)
 
-    assert coordinator.handle(Failed("cause")) == [CancelAll(), Done("cause")]
+    running = cancelled() if state in {State.INITIALIZING, State.RUNNING} else []
+    assert coordinator.handle(Failed("cause")) == [*running, Done("cause")]
     assert coordinator.state is State.ABORTED
 
 
@@ -191,10 +257,11 @@ def test_what_is_over_stays_as_it_is_and_is_told_once(state: State) -> None:
     coordinator = at(state)
     events: list[CoordinatorInput] = [
         Start(FIRST),
-        SyncerRuns("accounts"),
-        BlockAccepted(target(200)),
-        TargetUpdated(FIRST),
+        TargetCommitted(FIRST),
+        SyncerTook("accounts", FIRST),
         SyncerDone("accounts", FIRST),
+        SyncerFailed("accounts", "late"),
+        BlockAccepted(target(200)),
         Finalized(),
         BatchExecuted(0),
         SealTried(is_sealed=True),
@@ -205,27 +272,14 @@ def test_what_is_over_stays_as_it_is_and_is_told_once(state: State) -> None:
     assert (coordinator.state, coordinator.is_over) == (state, True)
 
 
-@pytest.mark.parametrize(
-    ("state", "is_deferring", "may_pivot"),
-    [
-        (State.IDLE, False, False),
-        (State.INITIALIZING, True, False),
-        (State.RUNNING, True, True),
-        (State.FINALIZING, True, False),
-        (State.EXECUTING_BATCH, True, False),
-        (State.COMPLETED, False, False),
-        (State.ABORTED, False, False),
-    ],
-)
-def test_what_each_state_says_of_blocks_and_targets(
-    state: State, is_deferring: bool, may_pivot: bool
-) -> None:
+@pytest.mark.parametrize("state", list(State))
+def test_only_a_running_one_takes_new_targets(state: State) -> None:
     coordinator = at(state)
     before = coordinator.target
 
-    assert (coordinator.is_deferring, coordinator.may_pivot) == (is_deferring, may_pivot)
+    assert coordinator.may_pivot is (state is State.RUNNING)
     effects = coordinator.handle(BlockAccepted(target(1000)))
-    assert effects == ([UpdateTarget(target(1000))] if may_pivot else [])
+    assert effects == (moved(target(1000)) if state is State.RUNNING else [])
     assert coordinator.target == before
 
 
@@ -233,15 +287,12 @@ def test_pivots_at_150_and_180_over_blocks_100_to_200() -> None:
     coordinator = at(State.RUNNING, interval=30)
     chosen: list[int] = []
     for number in range(101, 201):
-        for effect in coordinator.handle(BlockAccepted(target(number))):
-            assert isinstance(effect, UpdateTarget)
-            chosen.append(effect.target.number)
-            coordinator.handle(TargetUpdated(effect.target))
+        if coordinator.handle(BlockAccepted(target(number))):
+            chosen.append(number)
+            assert pivot(coordinator, target(number)) == []
 
     assert chosen == [120, 150, 180]
-    for name in SYNCERS[:2]:
-        coordinator.handle(SyncerDone(name, target(180)))
-    assert coordinator.handle(SyncerDone("history", target(180))) == [Finalize(target(180))]
+    assert tell_all(coordinator, SyncerDone, target(180)) == finalized(target(180))
 
 
 class World:
@@ -249,7 +300,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.draw = Random(seed)
-        self.coordinator = Coordinator(SYNCERS, PivotPolicy(self.draw.randint(1, 6)))
+        self.coordinator = idle(interval=self.draw.randint(1, 6))
         self.head = 100
         self.queue: deque[int] = deque()
         self.executed: list[int] = []
@@ -273,10 +324,12 @@ class World:
         """Carry out effects. Their answers wait to be delivered in any order."""
         for effect in effects:
             match effect:
-                case StartSyncers() | UpdateTarget():
-                    self.hand_out(effect)
+                case StartSyncer() | MoveSyncer() | FinalizeSyncer() | CancelSyncer():
+                    self.tell_syncer(effect)
+                case CommitTarget(new):
+                    self.commit(new)
                 case Finalize(last):
-                    assert last == self.given["accounts"] == target(self.committed)
+                    assert last == target(self.committed)
                     assert self.finalized is None
                     self.finalized = last
                     self.answers.append(Finalized())
@@ -284,22 +337,26 @@ class World:
                     self.replay(effect)
                 case Done(cause):
                     self.outcomes.append(cause)
-                case CancelAll():
-                    raise AssertionError("nothing fails here")
 
-    def hand_out(self, effect: StartSyncers | UpdateTarget) -> None:
-        """Give a target to the syncers. Each is done with it some time."""
-        new = effect.target
-        self.given = dict.fromkeys(SYNCERS, new)
-        self.answers += [SyncerDone(name, new) for name in SYNCERS]
-        if isinstance(effect, StartSyncers):
-            self.answers += [SyncerRuns(name) for name in SYNCERS]
-            return
-        assert new.number > self.committed
+    def tell_syncer(self, effect: RegistryEffect) -> None:
+        match effect:
+            case StartSyncer(name, new) | MoveSyncer(name, new):
+                self.given[name] = new
+                self.answers += [SyncerTook(name, new), SyncerDone(name, new)]
+            case FinalizeSyncer(name):
+                assert self.given[name] == target(self.committed)
+            case CancelSyncer():
+                raise AssertionError("nothing fails here")
+
+    def commit(self, new: SyncTarget) -> None:
+        """Move the commit target, which every syncer has by then, and prune the queue."""
+        if self.given:
+            assert set(self.given.values()) == {new}
+            assert new.number > self.committed
         self.committed = new.number
         while self.queue and self.queue[0] <= new.number:
             self.queue.popleft()
-        self.answers.append(TargetUpdated(new))
+        self.answers.append(TargetCommitted(new))
 
     def replay(self, effect: ExecuteBatch | Seal) -> None:
         """Execute some of the queue, or close it if it is empty."""
