@@ -278,6 +278,7 @@ class Node:
             tools,
             pivot_interval=parts.pivot_interval,
             is_ready=lambda: self._sync.is_at_macro_head,
+            clock=parts.clock,
         )
 
     def _state_facts(self) -> dict[str, Any] | None:
@@ -286,6 +287,11 @@ class Node:
         if status is None:
             return None
         return {**asdict(status), "state": status.state.value}
+
+    def _synced_facts(self) -> dict[str, Any] | None:
+        """Return how the last state sync of this process ended; None if there was none."""
+        synced = None if self._state_sync is None else self._state_sync.synced
+        return None if synced is None else asdict(synced)
 
     def _facts(self) -> dict[str, Any]:
         """Return what counts as news when it changes."""
@@ -309,6 +315,7 @@ class Node:
             "phase": sync.phase.value,
             "target": sync.target,
             "state_sync": self._state_facts(),
+            "state_synced": self._synced_facts(),
             "behind": max(self._best_height() - head.number, 0),
             "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
             "buffered": sync.live.buffered,

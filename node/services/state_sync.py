@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import structlog
 import trio
 
 from node.chain.finality import STATE_BATCHES
+from node.clock import WallClock
 from node.services.state_session import SessionTools, StateSession, queue_length
 from node.sync.state.coordinator import State
 from node.sync.state.pivot_policy import PivotPolicy
@@ -48,11 +49,57 @@ class StateSyncStatus:
     """Times that what was stored had to be compared, or was of no use."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSynced:
+    """How the last state sync ended. Kept, because a fast one ends between two looks at it."""
+
+    completed_at: int
+    """Milliseconds since the Unix epoch."""
+    seconds: float
+    """Since its first attempt began."""
+    height: Height
+    """Of the head, which the node has executed from then on."""
+    blocks_behind: int
+    """That were due since the head was made, by our clock: no peer is asked."""
+    target: Height
+    """Whose accounts were fetched."""
+    accounts: int
+    """Of its state; 0 if an earlier process had fetched them all."""
+    leaves: int
+    """Accounts that were proven to us: with those that came more than once."""
+    pivots: int
+    restarts: int
+    attempts: int
+
+
+class _Effort:
+    """What a sync has cost, over all its attempts."""
+
+    def __init__(self, now: float) -> None:
+        self.began = now
+        self.leaves = 0
+        self.pivots = 0
+        self.restarts = 0
+        self.attempts = 0
+
+    def add(self, session: StateSession) -> None:
+        """Count one attempt that is over."""
+        self.leaves += session.accounts.leaves
+        self.pivots += session.pivots
+        self.restarts += session.accounts.restarts
+        self.attempts += 1
+
+
 class StateSyncService:
     """Gets the state of a node that keeps one."""
 
     def __init__(
-        self, tools: SessionTools, *, pivot_interval: int | None, is_ready: Callable[[], bool]
+        self,
+        tools: SessionTools,
+        *,
+        pivot_interval: int | None,
+        is_ready: Callable[[], bool],
+        clock: WallClock,
     ) -> None:
         """Prepare; nothing happens before `run`.
 
@@ -61,13 +108,22 @@ class StateSyncService:
             pivot_interval: Blocks between two targets; None is the default.
             is_ready: Whether the newest macro block is reached: before that any target would be
                 old at once.
+            clock: Wall time, for the record of what has ended.
         """
         self._tools = tools
         self._chain = tools.chain
         self._pivot_interval = pivot_interval
         self._is_ready = is_ready
+        self._clock = clock
         self._events = tools.writer.subscribe()
         self._session: StateSession | None = None
+        self._effort: _Effort | None = None
+        self._synced: StateSynced | None = None
+
+    @property
+    def synced(self) -> StateSynced | None:
+        """How the last state sync of this process ended; None if there was none."""
+        return self._synced
 
     def status(self) -> StateSyncStatus | None:
         """Return how far it is; None while nothing is under way."""
@@ -116,21 +172,37 @@ class StateSyncService:
         return chain.keeps_state and not chain.has_state and self._is_ready()
 
     async def _attempt(self) -> str | None:
-        chain = self._chain
-        started, retained = trio.current_time(), STATE_BATCHES * chain.policy.batch_length
+        retained = STATE_BATCHES * self._chain.policy.batch_length
         policy = PivotPolicy(self._pivot_interval, retained=retained)
         self._session = session = StateSession(self._tools, policy)
+        effort = self._effort = self._effort or _Effort(trio.current_time())
         try:
             cause = await session.run()
         finally:
             self._session = None
             session.close()
+        effort.add(session)
         if cause is None:
-            seconds = round(trio.current_time() - started, 1)
-            log.info(
-                "state_synced", height=chain.head.number, seconds=seconds, pivots=session.pivots
-            )
+            self._effort = None
+            self._synced = synced = self._ended(session, effort)
+            log.info("state_synced", **asdict(synced))
         return cause
+
+    def _ended(self, session: StateSession, effort: _Effort) -> StateSynced:
+        head, now_ms = self._chain.head, self._clock.now_ms()
+        age_ms = max(now_ms - head.timestamp, 0)
+        return StateSynced(
+            completed_at=now_ms,
+            seconds=round(trio.current_time() - effort.began, 3),
+            height=head.number,
+            blocks_behind=age_ms // self._chain.policy.block_separation_ms,
+            target=session.target.number,
+            accounts=session.accounts.progress.accounts,
+            leaves=effort.leaves,
+            pivots=effort.pivots,
+            restarts=effort.restarts,
+            attempts=effort.attempts,
+        )
 
     async def _pump_chain(self) -> None:
         async for event in self._events:

@@ -74,21 +74,36 @@ def add_nodes(
         ConfigError: Too many nodes, or the folder cannot be written.
         ListenError: Not enough free ports.
     """
-    before = description.spec.nodes
-    names = new_names(before, profile, count)
+    names = new_names(description.spec.nodes, profile, count)
     new = tuple(NodeSpec(name=name, profile=profile, is_validator=False) for name in names)
+    return add_specs(description, folder, new), new
+
+
+def add_specs(
+    description: Description, folder: NetworkFolder, new: Sequence[NodeSpec]
+) -> Description:
+    """Write the files of these nodes into the folder of a network, and return it with them.
+
+    They dial those that are there, and not each other.
+
+    Raises:
+        ConfigError: Too many nodes, or the folder cannot be written.
+        ListenError: Not enough free ports.
+    """
+    before = description.spec.nodes
     spec = replace(description.spec, nodes=(*before, *new))
     ports = {**description.ports, **_ports(new)}
     grown = Description(spec=spec, ports=ports)
     keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
     try:
         for position in range(len(before), len(spec.nodes)):
-            targets = dials_of_newcomer(spec.nodes, position, spec.seed)
+            there = (*before, spec.nodes[position])
+            targets = dials_of_newcomer(there, len(before), spec.seed)
             _write_node(spec, folder, keys, ports, position, targets, targets)
         grown.save(folder)
     except OSError as error:
         raise ConfigError(f"{folder.path}: {error.strerror}") from error
-    return grown, new
+    return grown
 
 
 def policy_of(spec: NetworkSpec) -> Policy:
@@ -205,13 +220,13 @@ min_peers = {min_peers}
 seeds = [
 {quoted}
 ]
-{_sync_settings(spec)}"""
+{_sync_settings(spec, node)}"""
 
 
-def _sync_settings(spec: NetworkSpec) -> str:
+def _sync_settings(spec: NetworkSpec, node: NodeSpec) -> str:
     lines = ["[sync]"]
-    if spec.sync is not None:
-        lines.append(f'strategy = "{spec.sync}"')
+    if strategy := node.sync or spec.sync:
+        lines.append(f'strategy = "{strategy}"')
     if spec.pivot_interval is not None:
         lines.append(f"pivot_interval = {spec.pivot_interval}")
     return "\n".join([*lines, ""]) if len(lines) > 1 else ""

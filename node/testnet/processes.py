@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 
 def end_processes(pids: Mapping[str, int], *, timeout_s: float) -> list[str]:
@@ -33,6 +34,24 @@ def kill_processes(pids: Mapping[str, int], *, timeout_s: float) -> None:
         handles = _open(pids, stack)
         _signal(handles, signal.SIGKILL)
         _wait(handles, timeout_s)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and that still run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            # Gone meanwhile.
+            continue
+        # The command name is in parentheses and may hold anything, so count from its end.
+        state, parent = stat.rpartition(")")[2].split()[:2]
+        if int(parent) == pid and state not in {"Z", "X"}:
+            found.append(int(folder.name))
+    return found
 
 
 def _open(pids: Mapping[str, int], stack: ExitStack) -> dict[str, int]:

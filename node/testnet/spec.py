@@ -64,6 +64,8 @@ class NodeSpec:
     is_validator: bool
     start_at: int = 0
     """Height of the network at which it is started; 0 is with the network."""
+    sync: str | None = None
+    """Strategy of its state sync, if not the network's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
