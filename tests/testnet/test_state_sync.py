@@ -1,16 +1,12 @@
 """A full node that joins a busy network late, is killed half way, and has the state in the end."""
 
-from dataclasses import replace
-from random import Random
-
 import pytest
 
 from node.accounts import trie
 from node.chain.block_store import load_block
-from node.chain.genesis import Genesis
 from node.storage.disk import DiskStore
 from node.storage.store import Table
-from protocols.types import Address, Hash32
+from protocols.types import Hash32
 from tests.testnet.running import LocalNetwork
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -21,15 +17,6 @@ ACCOUNTS = 100_000
 
 LOOKS = 20_000
 """At a node that comes up: each takes a millisecond or more."""
-
-
-def grow_genesis(network: LocalNetwork) -> None:
-    """Give a network that does not run yet many more accounts."""
-    file = network.folder.genesis
-    genesis, draw = Genesis.load(file), Random(1)
-    more = {Address(draw.randbytes(20)): 1000 for _ in range(ACCOUNTS)}
-    file.unlink()
-    replace(genesis, accounts={**genesis.accounts, **more}).save(file)
 
 
 def until_half_way(network: LocalNetwork, node: str) -> None:
@@ -57,11 +44,12 @@ def stored_root(network: LocalNetwork, node: str) -> tuple[Hash32, Hash32]:
 
 
 def test_a_late_full_node_is_killed_and_gets_the_state(network: LocalNetwork) -> None:
-    network.net("up", "--mix", "full=4", *FAST, "--load", "20tps", "--dry-run")
-    grow_genesis(network)
-    network.net("start")
+    large = ("--accounts", str(ACCOUNTS), "--load", "20tps")
+    network.net("up", "--mix", "full=4", *FAST, *large)
     network.until("phase == live and consensus == yes and finalized >= 20")
 
+    # Who joins has no use for the accounts of the genesis.
+    (network.folder.path / "accounts.bin").unlink()
     network.net("add", "--profile", "full")
     until_half_way(network, "full-5")
     network.kill("full-5")
