@@ -4,10 +4,11 @@ A peer serves and announces the blocks of a builder. What it says of its head is
 so that news alone decides what a follower hears of; so is how it answers any request.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 import trio
@@ -181,7 +182,7 @@ class PeerNetwork(Libp2pNetwork):
             bell: Rung by every request.
             scripts: What answers instead of the honest handler. May be changed at any time.
         """
-        self._bell = bell
+        self.bell = bell
         self._scripts = scripts
         self.requests: list[tuple[RequestProtocol, bytes]] = []
         self.honest: dict[RequestProtocol, Handler] = {}
@@ -194,7 +195,7 @@ class PeerNetwork(Libp2pNetwork):
         self, protocol: RequestProtocol, honest: Handler, peer: PeerId, payload: bytes
     ) -> bytes:
         self.requests.append((protocol, payload))
-        self._bell.ring()
+        self.bell.ring()
         return await self._scripts.get(protocol, honest)(peer, payload)
 
 
@@ -302,13 +303,19 @@ class LiveNetwork:
     count: int = 0
 
     async def follower(
-        self, profile: Profile, *, known: Sequence[Block] = (), **bounds: float
+        self,
+        profile: Profile,
+        *,
+        known: Sequence[Block] = (),
+        parts: Mapping[str, Any] = MappingProxyType({}),
+        **bounds: float,
     ) -> Follower:
         """Start a node, linked to nobody.
 
         Args:
             profile: Decides whether it follows with bodies.
             known: Blocks above genesis that it has already.
+            parts: What it is made from that is other than usual.
             bounds: Fields of its QueueConfig that are other than usual.
         """
         traits, genesis = profile.traits, self.builder.genesis
@@ -326,21 +333,20 @@ class LiveNetwork:
 
         queue = SyncConfig().queue_config(genesis.policy, include_body=traits.include_body)
         changes: dict[str, Any] = {**bounds}
-        node = Node(
-            NodeParts(
-                profile=profile,
-                genesis=genesis,
-                keys=keys,
-                is_validator=False,
-                store=MemoryStore(),
-                make_network=make_network,
-                clock=clock,
-                rng=Random(0),
-                in_thread=True,
-                queue=replace(queue, **changes),
-                min_peers=1,
-            )
+        usual = NodeParts(
+            profile=profile,
+            genesis=genesis,
+            keys=keys,
+            is_validator=False,
+            store=MemoryStore(),
+            make_network=make_network,
+            clock=clock,
+            rng=Random(0),
+            in_thread=True,
+            queue=replace(queue, **changes),
+            min_peers=1,
         )
+        node = Node(replace(usual, **parts))
         node.chain.push(known)
         follower = Follower(node=node, network=networks[0], bell=self.bell)
         self.nursery.start_soon(follower.watch)
