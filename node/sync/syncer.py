@@ -133,6 +133,8 @@ class Syncer:
         self._live = LiveSyncer(chain, config, voting_keys)
         self._consensus = Consensus(chain, min_peers=min_peers, include_body=config.include_body)
         self._counts: Counter[str] = Counter()
+        self._macro_from: Height | None = None
+        """Our macro head when the macro sync under way began; None while there is none."""
 
     @property
     def is_ready_for_news(self) -> bool:
@@ -315,11 +317,28 @@ class Syncer:
         return self._from_live([Emit(Behind(peer) if gap < 0 else Ahead(peer))], now)
 
     def _look_at_peers(self, now: float) -> list[Effect]:
+        if self._has_caught_up():
+            for peer in self._lists.members(PeerList.OUTDATED):
+                self._lists.move(peer, PeerList.MACRO, now)
+                self._look_at(peer, now)
         for peer in self._lists.recheck(now):
             self._look_at(peer, now)
         return [
             DisconnectPeer(peer, DisconnectReason.DRIFTED) for peer in self._lists.take_drifted(now)
         ]
+
+    def _has_caught_up(self) -> bool:
+        """Tell, once, that a macro sync has brought us nearer to all.
+
+        Whoever was of no use on the way, since it has pruned what we lacked, may be near our head
+        now. More than a batch, so that no peer can bring this about at each of its claims.
+        """
+        head = self._chain.macro_head.number
+        if self._macro.is_active:
+            self._macro_from = head if self._macro_from is None else self._macro_from
+            return False
+        start, self._macro_from = self._macro_from, None
+        return start is not None and head > start + self._chain.policy.batch_length
 
     def _from_macro(self, outputs: Sequence[MacroOutput], now: float) -> list[Effect]:
         effects: list[Effect] = []

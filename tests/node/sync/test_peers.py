@@ -1,11 +1,14 @@
 """The lists of peers: who is in which, when they are looked at again, who is sent away."""
 
+import pytest
+
 from node.net.network import PeerJoined
 from node.sync.effects import DisconnectPeer, DisconnectReason
 from node.sync.live.config import QueueConfig
 from node.sync.peers import PeerList, PeerLists
 from node.sync.tickets import Asker
 from protocols.messages.head import HeadResponse
+from protocols.status import ResponseStatus
 from protocols.types import Hash32, Service
 from tests.build.sync import ALICE, BOB, SyncHarness, head_of, make_hello, short_batches
 
@@ -178,4 +181,45 @@ def test_liar_about_the_height_of_a_known_block_is_placed_by_the_block() -> None
         ),
     )
 
+    assert harness.list_of(ALICE) is PeerList.OUTDATED
+
+
+@pytest.mark.parametrize("status", [ResponseStatus.PRUNED, ResponseStatus.NOT_FOUND])
+def test_whoever_had_pruned_what_we_lacked_is_looked_at_again_when_we_have_it(
+    status: ResponseStatus,
+) -> None:
+    """A minute without peers that are near would be a minute without consensus."""
+    harness = SyncHarness(short_batches(LENGTH), config=SMALL, min_peers=2)
+    harness.join(ALICE)
+    for _ in range(3):
+        for sent in harness.open_requests(Asker.MACRO_CHAIN, ALICE):
+            harness.serve(sent, harness.builder.chain)
+        for sent in harness.open_requests(Asker.HISTORY, ALICE)[:1]:
+            harness.refuse(sent, status)
+        harness.pass_time(1.0)
+    assert harness.list_of(ALICE) is PeerList.OUTDATED
+    harness.join(BOB)
+
+    harness.serve_all(harness.builder.chain)
+    harness.pass_time(0)
+    harness.serve_all(harness.builder.chain)
+
+    assert harness.now < 5
+    assert harness.height == LENGTH
+    assert harness.list_of(ALICE) is harness.list_of(BOB) is PeerList.LIVE
+    assert harness.machine.is_established
+
+
+def test_a_batch_that_we_lacked_is_no_reason_to_look_again() -> None:
+    """Or whoever has the newest macro block first could have all others asked for ever."""
+    harness = SyncHarness(short_batches(LENGTH), config=SMALL, known=20)
+    harness.join(ALICE)
+    harness.answer_head(ALICE, head_at(2))
+    newer = short_batches(LENGTH).fork_from(short_batches(LENGTH).block_at(24).hash)
+    harness.join(BOB)
+
+    harness.serve_all(newer.chain, [BOB])
+    harness.pass_time(0)
+
+    assert harness.chain.macro_head.number == 24
     assert harness.list_of(ALICE) is PeerList.OUTDATED
