@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from random import Random
 
+from node.blocks.header import Header
 from node.errors import Fault
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
@@ -79,6 +80,8 @@ class World:
         self.kill_at: set[int] = set()
         """Jobs with which the process ends, before the commit or right after it."""
         self.checks_content = True
+        self.oldest_header: Height = 0
+        """Height of the lowest that our chain still has."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._life = 0
@@ -213,10 +216,13 @@ class World:
                 self.leaves += 0 if checked.records is None else len(checked.records)
                 return checked
             case CheckChanges():
-                return run_check_changes(check, lambda height: self.source.headers[height])
+                return run_check_changes(check, self._header_at)
             case CompareSubtrees():
                 with self.store.read() as reader:
                     return run_compare(check, reader)
+
+    def _header_at(self, height: Height) -> Header | None:
+        return None if height < self.oldest_header else self.source.headers[height]
 
     def _done(self, job: Job) -> JobDone | None:
         self.jobs += 1

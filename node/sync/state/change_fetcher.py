@@ -41,6 +41,8 @@ class ChangeFetcher:
         self._check: _Check | None = None
         self._lots: deque[tuple[BlockChanges, ...]] = deque()
         self._tried: set[PeerId] = set()
+        self.are_unknown = False
+        """Whether our chain has forgotten the headers that the next changes are compared with."""
 
     @property
     def is_idle(self) -> bool:
@@ -56,6 +58,7 @@ class ChangeFetcher:
         """Forget everything; return the questions that nobody wants any more."""
         unwanted = [] if self._asked is None else [self._asked]
         self._asked = self._check = None
+        self.are_unknown = False
         self._lots.clear()
         self._tried.clear()
         return unwanted
@@ -72,7 +75,7 @@ class ChangeFetcher:
             newest: The one that they are to lead to.
             now: Monotonic clock, seconds.
         """
-        if self._asked is not None or self._check is not None:
+        if self._asked is not None or self._check is not None or self.are_unknown:
             return None
         if len(self._lots) >= self._limits.held_lots:
             return None
@@ -110,10 +113,16 @@ class ChangeFetcher:
         return CheckChanges(id=self._check.id, first=about.first, changes=changes)
 
     def checked(self, event: ChangesChecked) -> Outcome | None:
-        """Take what a check says; return what the answer was worth, or None if it is late."""
+        """Take what a check says; return what the answer was worth.
+
+        None if it is late, or nobody can say.
+        """
         if self._check is None or self._check.id != event.id:
             return None
         check, self._check = self._check, None
+        if not event.are_known:
+            self.are_unknown = True
+            return None
         if event.blocks is None:
             self._tried.add(check.peer)
             return check.peer, Worth.FALSE

@@ -112,6 +112,8 @@ class ChangesChecked:
     id: Id
     blocks: tuple[BlockChanges, ...] | None
     """None if one of them is not what its header commits to."""
+    are_known: bool = True
+    """False if our chain has forgotten a header, so that nothing can be said of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -411,6 +411,8 @@ class StateSyncer:
             return self._replace_repair(repairer_now, newest)
         if newest.number == stored.number or not self._changes.is_idle:
             return []
+        if self._changes.are_unknown:
+            return self._start_repair("the headers of the blocks between are gone")
         if self._peers.nobody_has(change_fetcher.topic_of(stored.number + 1)):
             return self._start_repair("nobody has the changes of blocks any more")
         return []

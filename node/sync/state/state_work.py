@@ -41,11 +41,15 @@ def run_check_range(check: CheckRange) -> RangeChecked:
 def run_check_changes(
     check: CheckChanges, header_at: Callable[[Height], Header | None]
 ) -> ChangesChecked:
-    """Compare changes with the headers of our chain, which has all blocks up to a target."""
+    """Compare changes with the headers of our chain.
+
+    It has forgotten them below the window of its target, where the accounts may have been left.
+    """
     headers: list[Header] = []
     for height in range(check.first, check.first + len(check.changes)):
         header = header_at(height)
-        assert header is not None, "a target stands on our chain"
+        if header is None:
+            return ChangesChecked(check.id, None, are_known=False)
         headers.append(header)
     return ChangesChecked(check.id, check_changes(headers, check.changes))
 

@@ -12,6 +12,7 @@ from node.sync.state.state_events import (
     JobDone,
     RangeArrived,
     RangeChecked,
+    RepairStarted,
     ServerLeft,
     StateFailed,
     StateInput,
@@ -75,6 +76,29 @@ def test_false_changes_are_blamed_and_fetched_elsewhere(seed: int) -> None:
     world.join(server(source))
     world.run()
     assert {peer for peer, _ in world.faults} == {ODD}
+
+
+@pytest.mark.parametrize(("fraction", "lies"), [(0.0, 0.0), (0.6, 0.0), (1.0, 0.0), (1.0, 1.0)])
+def test_changes_whose_headers_are_forgotten_are_nobodys_fault(
+    fraction: float, lies: float
+) -> None:
+    """Our chain keeps a window below its target, and the accounts may have been left before it."""
+    source, world = made()
+    odd = server(source, ODD)
+    world.start(odd)
+    while world.machine.progress.fraction < fraction:
+        assert world.step()
+    for _ in range(10):
+        source.grow_randomly(5)
+    world.oldest_header = 5
+    world.choose()
+    odd.lies = lies
+    while not world.effects:
+        assert world.step()
+    assert world.faults == []
+    odd.lies = 0.0
+    world.run()
+    assert [type(effect) for effect in world.effects] == [RepairStarted]
 
 
 def test_a_lie_is_reported_as_a_false_proof() -> None:
