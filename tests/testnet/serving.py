@@ -71,11 +71,18 @@ class Server:
 
     def hold_above(self, protocol: RequestProtocol, height: Height) -> None:
         """Leave requests of this kind for blocks above a height without an answer."""
+        self._hold(protocol, lambda asked: asked > height)
+
+    def hold_below(self, protocol: RequestProtocol, height: Height) -> None:
+        """Leave requests of this kind for blocks below a height without an answer."""
+        self._hold(protocol, lambda asked: asked < height)
+
+    def _hold(self, protocol: RequestProtocol, is_held: Callable[[Height], bool]) -> None:
         honest = self.network.honest[protocol]
         height_of = HEIGHTS[protocol]
 
         async def answer(peer: PeerId, payload: bytes) -> bytes:
-            if height_of(self.chain, payload) > height:
+            if is_held(height_of(self.chain, payload)):
                 await trio.sleep_forever()
             return await honest(peer, payload)
 

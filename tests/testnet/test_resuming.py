@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -19,6 +22,7 @@ from node.sync.macro.history_limits import DEFAULT_LIMITS
 from node.sync.macro.ordered_queue import IN_FLIGHT
 from node.testnet.generate import GeneratedSpec, generate_chain
 from protocols.ids import RequestProtocol
+from protocols.types import Height
 from tests.build.chain import open_chain
 from tests.build.clock import FixedClock
 from tests.testnet.running import BOUND_S
@@ -46,33 +50,44 @@ CONTENT: Final = (
 """What a history sync asks for."""
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a long chain."""
-    folder = tmp_path_factory.mktemp("generated") / "chain"
+def generate(folder: Path, policy: Policy, blocks: int) -> Path:
+    """Write a chain, and return its folder."""
     spec = GeneratedSpec(
         name="long",
         seed=1,
-        blocks=BLOCKS,
+        blocks=blocks,
         transactions=4,
         validators=4,
         accounts=16,
-        policy=POLICY,
+        policy=policy,
     )
     generate_chain(spec, folder, now_ms=SystemClock().now_ms(), progress=lambda _: None)
     return folder
 
 
-@pytest.fixture
-def chain(generated: Path) -> Iterator[Chain]:
-    """Lend that chain, open."""
-    store = DiskStore(generated / "data")
+@contextmanager
+def opened(folder: Path) -> Iterator[Chain]:
+    """Lend a generated chain, open."""
+    store = DiskStore(folder / "data")
     try:
         yield open_chain(
-            Genesis.load(generated / "genesis.json"), store=store, clock=FixedClock(2**62)
+            Genesis.load(folder / "genesis.json"), store=store, clock=FixedClock(2**62)
         )
     finally:
         store.close()
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a long chain."""
+    return generate(tmp_path_factory.mktemp("generated") / "chain", POLICY, BLOCKS)
+
+
+@pytest.fixture
+def chain(generated: Path) -> Iterator[Chain]:
+    """Lend that chain, open."""
+    with opened(generated) as chain:
+        yield chain
 
 
 async def finish(daemon: Daemon) -> None:
@@ -128,14 +143,13 @@ def final_leaves(chain: Chain, height: int) -> set[tuple[int, int]]:
     return {(end, leaf) for leaf in range(length)}
 
 
+@pytest.mark.parametrize("profile", [Profile.LIGHT, Profile.FULL])
 async def test_election_blocks_are_not_fetched_twice(
-    generated: Path, chain: Chain, tmp_path: Path, nursery: trio.Nursery
+    profile: Profile, generated: Path, chain: Chain, tmp_path: Path, nursery: trio.Nursery
 ) -> None:
     server = await Server.start(nursery, chain)
     genesis = generated / "genesis.json"
-    daemon = Daemon.make(
-        tmp_path / "node", Profile.LIGHT, genesis, *server.network.listen_addresses
-    )
+    daemon = Daemon.make(tmp_path / "node", profile, genesis, *server.network.listen_addresses)
     sessions: list[Session] = []
     for height in KILL_AT:
         # The last election block that it gets before it is killed.
@@ -185,3 +199,51 @@ async def test_a_trusted_election_block_is_not_fetched_twice(
     await finish(daemon)
     assert server.take_session().heights(RequestProtocol.BLOCK) == [macro]
     nursery.cancel_scope.cancel()
+
+
+async def test_a_validity_window_is_not_fetched_twice(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """The second half of a full node's way: the blocks below the newest macro block."""
+    policy = replace(POLICY, validity_window_batches=20)
+    generated = generate(tmp_path / "chain", policy, 400)
+    with opened(generated) as chain:
+        server = await Server.start(nursery, chain)
+        daemon = Daemon.make(
+            tmp_path / "node",
+            Profile.FULL,
+            generated / "genesis.json",
+            *server.network.listen_addresses,
+        )
+        newest = chain.macro_head.number
+        asked: list[list[Height]] = []
+        for height in (newest - 5 * policy.batch_length, newest - 13 * policy.batch_length):
+            server.hold_below(RequestProtocol.MISSING_BLOCKS, height)
+            async with daemon.running() as process:
+                await server.bell.until(partial(has_asked_below, server, height))
+                process.kill()
+            asked.append(window_of(server))
+            server.take_session()
+        server.scripts.clear()
+        await finish(daemon)
+        asked.append(window_of(server))
+
+        # Only what was on its way when the node was killed is asked for again.
+        assert [before[-1] for before in asked[:-1]] == [after[0] for after in asked[1:]]
+        line = newest - policy.validity_window_blocks
+        assert [height for heights in asked for height in heights[:-1]] + asked[-1][-1:] == [
+            newest,
+            *range(newest - 1, line, -policy.batch_length),
+        ]
+        # Nor is any macro block: they were there before the window was begun.
+        assert server.session.heights(RequestProtocol.BLOCK) == []
+        nursery.cancel_scope.cancel()
+
+
+def window_of(server: Server) -> list[Height]:
+    """Return the blocks from which on downwards a node has asked for its window."""
+    return server.session.heights(RequestProtocol.MISSING_BLOCKS)
+
+
+def has_asked_below(server: Server, height: Height) -> bool:
+    return any(asked < height for asked in window_of(server))
