@@ -1,4 +1,4 @@
-"""How fast a node comes nearer to its target, and when it will be there. Pure."""
+"""How far a node is, how fast it comes nearer to its target, and when it will be there. Pure."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -15,6 +15,10 @@ MIN_SAMPLE_S: Final = 0.25
 
 MAX_ETA_S: Final = 7 * 24 * 3600
 """A longer time is as good as never."""
+
+
+STEP_PERCENT: Final = 10
+"""Between two milestones: ten lines in the log, however long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,25 @@ class ProgressMeter:
     def _rate_since(self, index: int) -> float:
         first, last = self._samples[index], self._samples[-1]
         return max(last.height - first.height, 0) / (last.time - first.time)
+
+
+class Milestones:
+    """Says when another tenth is there."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self._reached = 0
+
+    def look(self, fraction: float) -> int | None:
+        """Return the milestone that has been reached since the last look, in per cent, or None.
+
+        What is lost again is not told, and told anew once it is back.
+
+        Args:
+            fraction: Part that is there, 0..1.
+        """
+        before, self._reached = self._reached, int(fraction * 100) // STEP_PERCENT * STEP_PERCENT
+        return self._reached if self._reached > before else None
 
 
 def _seconds(left: int, rate: float) -> int:

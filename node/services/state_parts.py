@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-import structlog
 import trio
 
 from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
 from node.errors import Fault
+from node.services import state_journal as journal
+from node.services.progress import Milestones
 from node.services.state_answers import Ask
 from node.storage.store import Store, Writer
 from node.sync.effects import ReportPeer
@@ -39,6 +40,7 @@ from node.sync.state.state_events import (
     CheckChanges,
     CheckRange,
     CompareSubtrees,
+    JobDone,
     KeepEqual,
     RangeChecked,
     RepairStarted,
@@ -56,8 +58,6 @@ from node.sync.state.state_syncer import StateSyncer
 from node.sync.state.state_work import run_check_changes, run_check_range, run_compare, run_job
 from node.sync.state.target import SyncTarget
 from protocols.types import Height, PeerId, Service
-
-log = structlog.get_logger("state_sync")
 
 Event: TypeAlias = Any
 """An input of the machine of the part that it goes to."""
@@ -201,6 +201,7 @@ class AccountsPart(_MachinePart[StateEffect]):
         """Accounts that have been proven to us."""
         self.restarts = 0
         """Times that what was stored turned out to be of no use, in part or at all."""
+        self._milestones = Milestones()
 
     @property
     def progress(self) -> StateProgress:
@@ -211,8 +212,16 @@ class AccountsPart(_MachinePart[StateEffect]):
         """Take an event, and have done what follows from it."""
         if isinstance(event, RangeChecked) and event.records is not None:
             self.leaves += len(event.records)
-            log.debug("range_received", leaves=len(event.records))
+            journal.note_range(len(event.records))
         super().feed(event)
+        if isinstance(event, JobDone):
+            self._note_coverage()
+
+    def _note_coverage(self) -> None:
+        progress = self.progress
+        percent = self._milestones.look(progress.fraction)
+        if percent is not None:
+            journal.note_coverage(percent, progress)
 
     def _perform(self, effect: StateEffect) -> None:
         match effect:
@@ -221,6 +230,8 @@ class AccountsPart(_MachinePart[StateEffect]):
             case CheckRange() | CheckChanges() | CompareSubtrees():
                 self._outside.work(self.name, lambda: self._check(effect))
             case Begin() | WriteParts() | ApplyBlocks() | Build() | KeepEqual():
+                if isinstance(effect, KeepEqual):
+                    journal.note_trouble(effect)
                 self._outside.commit(self.name, lambda writer: run_job(effect, writer))
             case TargetPassed() | RepairStarted() | Restarted():
                 self._note(effect)
@@ -232,12 +243,9 @@ class AccountsPart(_MachinePart[StateEffect]):
             case TargetPassed(stored):
                 cause = f"what is stored belongs to block {stored.number} already"
                 self._outside.fail(self.name, cause)
-            case RepairStarted(cause):
+            case RepairStarted() | Restarted():
                 self.restarts += 1
-                log.warning("state_compared", reason=cause)
-            case Restarted(cause):
-                self.restarts += 1
-                log.warning("state_restarted", reason=cause)
+                journal.note_trouble(effect)
 
     def _check(self, check: CheckRange | CheckChanges | CompareSubtrees) -> StateInput:
         match check:

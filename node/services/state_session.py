@@ -12,12 +12,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-import structlog
 import trio
 
-from node.chain import block_operations
 from node.chain.block_store import load_block
 from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
@@ -26,6 +24,7 @@ from node.chain.results import ChainEvent, Finalized
 from node.chain.state_mode import is_syncing, state_head, sync_target
 from node.errors import Fault
 from node.net.network import Network
+from node.services import state_journal as journal
 from node.services.asking import ask_peer
 from node.services.chain_writer import ChainWriter
 from node.services.state_answers import Ask, StateAnswer, decode_state_answer, encode_ask
@@ -51,8 +50,6 @@ from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
 from protocols.types import Height, PeerId
 
-log = structlog.get_logger("state_sync")
-
 INBOX_SIZE: Final = 256
 """More than questions, checks and commits can be under way at once; the rest waits."""
 
@@ -61,8 +58,6 @@ PEER_LOOK_S: Final = 0.5
 
 _COORDINATOR: Final = "coordinator"
 _CHAIN: Final = "chain"
-
-ResultT = TypeVar("ResultT")
 
 _Item: TypeAlias = tuple[str, Event]
 """Whom it is for, and what happened."""
@@ -116,6 +111,8 @@ class StateSession:
         self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
         self._peers: set[PeerId] = set()
         self._are_started = False
+        self.executed = 0
+        """Operations of the queue that are done."""
         self._cause: str | None = None
         self._nursery: trio.Nursery
         with tools.store.read() as reader:
@@ -167,6 +164,12 @@ class StateSession:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            journal.note_begun(
+                self._first_target,
+                self._tools.strategy,
+                accounts=self.accounts.progress.accounts,
+                queued=self._chain.deferred_operations(),
+            )
             self._tell(machine.Start(self._first_target))
             while not self._coordinator.is_over:
                 await self._step()
@@ -190,9 +193,9 @@ class StateSession:
             for effect in self._coordinator.handle(self._todo.popleft()):
                 self._perform(effect)
             if self._coordinator.state is not before:
-                log.info(
-                    "state_sync", state=self._coordinator.state.value, target=self.target.number
-                )
+                queued = self._chain.deferred_operations()
+                state, cause = self._coordinator.state, self._cause
+                journal.note_state(state, self.target, queued=queued, cause=cause)
 
     async def _next_item(self) -> _Item | None:
         try:
@@ -223,6 +226,9 @@ class StateSession:
         elif to != _COORDINATOR:
             self._parts[to].feed(event)
         else:
+            if isinstance(event, machine.BatchExecuted):
+                self.executed += event.count
+                journal.note_batch(event.count)
             self._tell(event)
 
     def _tell(self, event: CoordinatorInput) -> None:
@@ -306,11 +312,11 @@ class StateSession:
             self._tell(machine.TargetCommitted(target))
             return
         if target != self.target:
-            log.info(
-                "pivot_moved",
-                target=target.number,
-                before=self.target.number,
-                accounts_kept=self.accounts.progress.accounts,
+            journal.note_pivot(
+                target,
+                self.target,
+                accounts=self.accounts.progress.accounts,
+                queued=self._chain.deferred_operations(),
             )
         self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target))
 
@@ -338,11 +344,7 @@ class StateSession:
     async def _seal(self) -> None:
         outcome = await self._writer.seal()
         if outcome.invalid is not None:
-            log.warning(
-                "block_dropped",
-                block=outcome.invalid.hash.hex()[:16],
-                reason=outcome.invalid.error.value,
-            )
+            journal.note_dropped(outcome.invalid)
         await self._send(_COORDINATOR, machine.SealTried(outcome.is_sealed))
 
     # --- what the parts want ----------------------------------------------------------------------
@@ -383,12 +385,12 @@ class StateSession:
 
     def report(self, peer: PeerId, fault: Fault) -> None:
         """Take score from a peer."""
-        log.info("state_refuted", peer=peer, fault=fault.value)
+        journal.note_lie(peer, fault)
         self._network.report(peer, fault)
 
     def reached(self, part: str, target: SyncTarget) -> None:
         """Note that a part has all of a target."""
-        log.info("part_reached", part=part, target=target.number)
+        journal.note_reached(part, target)
         self._tell(machine.SyncerDone(part, target))
 
     def fail(self, part: str, cause: str) -> None:
@@ -425,6 +427,7 @@ class StateSession:
         """Ask one question and turn its outcome, good or bad, into one event."""
         with self._scopes[part, ask.id]:
             answer = await self._answer(ask)
+            journal.note_refusal(ask, answer)
             await self._send(part, answer)
         del self._scopes[part, ask.id]
 
@@ -442,9 +445,3 @@ class StateSession:
 
     async def _send(self, to: str, event: Event) -> None:
         await self._sender.send((to, event))
-
-
-def queue_length(store: Store) -> int:
-    """Count the operations that wait for the state."""
-    with store.read() as reader:
-        return block_operations.length(reader)

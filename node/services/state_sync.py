@@ -10,7 +10,7 @@ import trio
 
 from node.chain.finality import STATE_BATCHES
 from node.clock import WallClock
-from node.services.state_session import SessionTools, StateSession, queue_length
+from node.services.state_session import SessionTools, StateSession
 from node.sync.state.coordinator import State
 from node.sync.state.pivot_policy import PivotPolicy
 from protocols.types import Height
@@ -138,7 +138,7 @@ class StateSyncService:
             accounts=progress.accounts,
             total=progress.total,
             pivots=session.pivots,
-            queued=queue_length(self._tools.store),
+            queued=self._chain.deferred_operations(),
             blocks_behind=max(self._chain.head.number - session.state_number, 0),
             restarts=session.accounts.restarts,
         )

@@ -14,7 +14,9 @@ from node.sync.state.state_limits import StateLimits
 from protocols.status import ResponseStatus
 from protocols.types import Hash32, Height, PeerId
 
-_BUSY: Final = {ResponseStatus.BUSY, ResponseStatus.RATE_LIMITED}
+BUSY: Final = frozenset({ResponseStatus.BUSY, ResponseStatus.RATE_LIMITED})
+"""What a peer says that may be asked again in a moment."""
+
 _NOT_YET: Final = {
     ResponseStatus.TARGET_NOT_FOUND,
     ResponseStatus.TARGET_NOT_ON_MAIN_CHAIN,
@@ -165,7 +167,7 @@ class StatePeers:
 
     def refused(self, peer: PeerId, topic: Topic, status: ResponseStatus, now: float) -> None:
         """Note that a peer did not answer, and why."""
-        if status in _BUSY:
+        if status in BUSY:
             self.was_busy(peer, now)
         elif status in _NOT_YET:
             self.lacks(peer, topic, now)
