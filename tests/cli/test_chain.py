@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.chain.genesis import Genesis
+from node.testnet.workload import workload_balances
 from tests.cli.running import invoke
 
 SMALL = ("--batch-length", "4", "--validators", "2", "--slots", "4")
@@ -43,6 +44,10 @@ def test_blocks_stand_above_it(tmp_path: Path) -> None:
     done = invoke("chain", "generate", folder, *numbers, *SMALL)
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.splitlines()[0] == f"1500 accounts, 8 blocks in {folder}"
+    accounts = (folder / "accounts.bin").read_bytes()
+    *nine, tenth = workload_balances(1, 10)
+    assert all(address in accounts for address in nine)
+    assert tenth not in accounts
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from node.accounts import trie
 from node.chain.block_store import load_block
 from node.storage.disk import DiskStore
 from node.storage.store import Table
+from node.testnet.population import HOLDER_BALANCE
+from node.testnet.workload import holder_addresses
 from protocols.types import Hash32
 from tests.testnet.running import LocalNetwork
 
@@ -47,6 +49,9 @@ def test_a_late_full_node_is_killed_and_gets_the_state(network: LocalNetwork) ->
     large = ("--accounts", str(ACCOUNTS), "--load", "20tps")
     network.net("up", "--mix", "full=4", *FAST, *large)
     network.until("phase == live and consensus == yes and finalized >= 20")
+
+    first = holder_addresses(network.description.spec.seed)(0)
+    assert network.call("full-1", "getAccountByAddress", first.hex())["balance"] > HOLDER_BALANCE
 
     # Who joins has no use for the accounts of the genesis.
     (network.folder.path / "accounts.bin").unlink()

@@ -78,7 +78,8 @@ def test_what_is_stored_is_what_inserting_one_by_one_stores() -> None:
 
 def test_what_a_killed_start_has_left_is_replaced(tmp_path: Path) -> None:
     store, clean = MemoryStore(), MemoryStore()
-    store_accounts(store, encode_accounts(FEW))
+    crowd = {Address(bytes([7, index]) + bytes(18)): 1 for index in range(100)}
+    store_accounts(store, encode_accounts(crowd))
 
     open_chain(with_file(tmp_path), store=store)
 
