@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tasks of this project: ./make.py setup, net, test, check, bench, lock, format.
+"""The tasks of this project: ./make.py setup, net, test, races, check, bench, lock, format.
 
 Needs nothing but a Python 3.11 to 3.13 and the package index that pip is configured for. Every
 task sets up what it needs first; that is skipped when the lock files have not changed.
@@ -331,6 +331,12 @@ def task_test(_: argparse.Namespace, rest: list[str]) -> int:
     return run_tool(pytest_command(rest))
 
 
+def task_races(_: argparse.Namespace, rest: list[str]) -> int:
+    """Run state syncs from ten thousand seeds, on all cores. Options go to the runner."""
+    setup(dev=True)
+    return run_tool(["python", "-m", "tests.sim.state_races", *rest])
+
+
 def task_check(options: argparse.Namespace, rest: list[str]) -> int:
     """Check format, lint, imports, dead code, spelling and types, and run the tests."""
     setup(dev=True)
@@ -378,6 +384,7 @@ TASKS = {
     "setup": task_setup,
     "net": task_net,
     "test": task_test,
+    "races": task_races,
     "check": task_check,
     "bench": task_bench,
     "lock": task_lock,

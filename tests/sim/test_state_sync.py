@@ -3,103 +3,28 @@
 After every commit the world checks that what is covered is the state of the stored target.
 """
 
+import os
 from random import Random
-from typing import Any
 
 import pytest
 
-from node.sync.state.state_events import Restarted
 from protocols.types import PeerId
 from tests.build.state_source import Server, Source, random_state
 from tests.build.state_world import World
+from tests.sim.state_chaos import run_chaos
 
-SEEDS = 200
+SEEDS = int(os.environ.get("HEADWAY_TEST_SEEDS", "200"))
 GROUPS = 10
 """Tests that share the seeds: one failure names the seed, and workers share the time."""
-
-BLOCKS = (0, 5, 30)
-
-
-ODDITIES: tuple[dict[str, Any], ...] = (
-    {},
-    {"lies": 0.1},
-    {"lies": 1.0},
-    {"silence": 0.2},
-    {"silence": 1.0},
-    {"latency_s": 5.0},
-    {"retains": 0},
-    {"retains": 3},
-    {"lag": 1},
-    {"lag": 5},
-    {"is_busy": True},
-    {"keeps_changes": False},
-    {"is_stingy": True},
-    {"is_stingy": True, "latency_s": 9.0},
-)
-
-
-class Chaos:
-    """A world in which nearly everything is drawn from the seed, and one peer is honest."""
-
-    def __init__(self, seed: int) -> None:
-        self.draw = Random(seed)
-        accounts = self.draw.choice([0, 1, 30, 300, 600])
-        self.source = Source(random_state(self.draw, accounts), self.draw)
-        self.world = World(self.source, seed)
-        self.blocks = self.draw.choice(BLOCKS)
-        self.pace_s = self.draw.choice([0.05, 0.3, 2.0])
-        self.world.kill_at = {self.draw.randrange(1, 60) for _ in range(self.draw.choice([0, 3]))}
-
-    def run(self) -> None:
-        world = self.world
-        servers = [self._server(f"odd {index}") for index in range(self.draw.randint(0, 4))]
-        world.later(self.draw.uniform(0, self.pace_s), self._grow)
-        if servers and self.draw.random() < 0.3:
-            world.later(self.draw.uniform(0, 1), lambda: world.leave(servers[0].name))
-        world.start(*servers, self._honest())
-        while self.source.head < self.blocks:
-            assert world.step()
-        world.run()
-
-    def _grow(self) -> None:
-        if self.source.head >= self.blocks:
-            return
-        self.source.grow_randomly(self.draw.randint(0, 20))
-        if self.draw.random() < 0.5 or self.source.head == self.blocks:
-            self.world.choose()
-        self.world.later(self.draw.uniform(0, self.pace_s), self._grow)
-
-    def _honest(self) -> Server:
-        return Server(
-            PeerId("honest"),
-            self.source,
-            Random(self.draw.random()),
-            latency_s=self.draw.choice([0.01, 0.2, 1.0]),
-            retains=self.draw.choice([2, 1000]),
-        )
-
-    def _server(self, name: str) -> Server:
-        server = Server(PeerId(name), self.source, Random(self.draw.random()))
-        for field, value in self.draw.choice(ODDITIES).items():
-            setattr(server, field, value)
-        return server
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_any_run_ends_in_the_last_state(group: int) -> None:
     for seed in range(group, SEEDS, GROUPS):
-        chaos = Chaos(seed)
         try:
-            chaos.run()
+            run_chaos(seed)
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}") from error
-        honest = {PeerId("honest"), *_faultless(chaos)}
-        assert not honest & {peer for peer, _ in chaos.world.faults}, f"seed {seed}"
-        assert not any(isinstance(effect, Restarted) for effect in chaos.world.effects), seed
-
-
-def _faultless(chaos: Chaos) -> set[PeerId]:
-    return {name for name, server in chaos.world.servers.items() if not server.lies}
+            raise AssertionError(f"./make.py races --suite accounts --replay {seed}") from error
 
 
 @pytest.mark.parametrize("seed", range(12))
