@@ -44,10 +44,9 @@ def test_blocks_stand_above_it(tmp_path: Path) -> None:
     done = invoke("chain", "generate", folder, *numbers, *SMALL)
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.splitlines()[0] == f"1500 accounts, 8 blocks in {folder}"
-    accounts = (folder / "accounts.bin").read_bytes()
-    *nine, tenth = workload_balances(1, 10)
-    assert all(address in accounts for address in nine)
-    assert tenth not in accounts
+    file = (folder / "accounts.bin").read_bytes()
+    addresses = {file[start : start + 20] for start in range(0, len(file), 31)}
+    assert addresses & set(workload_balances(1, 10)) == set(workload_balances(1, 9))
 
 
 @pytest.mark.parametrize(
