@@ -20,6 +20,7 @@ FACTS: Final = (
     "finalized",
     "target",
     "state_sync",
+    "state_failure",
     "behind",
     "rate",
     "eta_s",
@@ -63,10 +64,11 @@ def _facts(status: Row, output: Output) -> Row:
     facts = {name: status.get(name) for name in FACTS}
     if output is not Output.TABLE:
         return facts
-    del facts["eta_s"], facts["state_sync"]
+    del facts["eta_s"], facts["state_sync"], facts["state_failure"]
     return {
         **facts,
         **_state_facts(status.get("state_sync")),
+        **_failure_facts(status.get("state_failure")),
         "head": short_hash(status.get("head")),
         "rate": _rate(status),
         "eta": eta_text(status.get("eta_s")),
@@ -83,8 +85,13 @@ def _state_facts(state: Row | None) -> Row:
         "accounts": f"{state['accounts']} of {_known(state['total'])}, {_percent(state)}%",
         "pivots": state["pivots"],
         "queued": state["queued"],
-        "state behind": f"{state['blocks_behind']} blocks",
+        "state behind": f"{_behind(state)} blocks",
     }
+
+
+def _failure_facts(cause: str | None) -> Row:
+    """Return what a table says of an attempt that has failed, until one ends well."""
+    return {} if cause is None else {"state failure": cause}
 
 
 def _print(news: Iterator[Row], output: Output) -> None:
@@ -113,23 +120,32 @@ def sync_line(status: Row) -> str:
     height, target, state = status["height"], status.get("target"), status.get("state_sync")
     parts = [status["phase"]]
     if state:
-        parts += [_bar(round(state["coverage"] * 1000), 1000), *_state_parts(state)]
+        parts += _state_parts(state)
     elif target:
         parts += [_bar(height, target), f"{height}/{target}"]
     else:
         parts += [f"at {height}", f"{status['behind']} behind"]
         parts.append("in consensus" if status["consensus"] else "no consensus")
+    if not state and status.get("state_failure"):
+        parts.append(f"failed: {status['state_failure']}")
     parts += [text for text in (_rate(status), eta_text(status.get("eta_s"))) if text]
     return "  ".join(parts)
 
 
 def _state_parts(state: Row) -> list[str]:
     return [
+        _bar(round(state["coverage"] * 1000), 1000),
         f"{state['accounts']}/{_known(state['total'])} accounts at {state['target']}",
         f"{state['pivots']} pivots",
         f"{state['queued']} queued",
-        f"{state['blocks_behind']} blocks behind",
+        f"{_behind(state)} blocks behind",
+        *([] if state["state"] == "running" else [state["state"].replace("_", " ")]),
     ]
+
+
+def _behind(state: Row) -> int:
+    """Count the blocks above the state: those that are known, and those that must be by now."""
+    return int(state["blocks_behind"]) + int(state["blocks_due"])
 
 
 def _known(total: int | None) -> str:
@@ -159,8 +175,10 @@ def _time(seconds: int) -> str:
 
 
 def _rate(status: Row) -> str | None:
-    rate = status.get("rate")
-    unit = "accounts" if status.get("state_sync") else "blocks"
+    rate, state = status.get("rate"), status.get("state_sync")
+    unit = "accounts" if state else "blocks"
+    if state and state["state"] == "executing_batch":
+        unit = "operations"
     return None if rate is None else f"{rate:g} {unit}/s"
 
 

@@ -316,6 +316,7 @@ class Node:
             "target": sync.target,
             "state_sync": self._state_facts(),
             "state_synced": self._synced_facts(),
+            "state_failure": None if self._state_sync is None else self._state_sync.failure,
             "behind": max(self._best_height() - head.number, 0),
             "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
             "buffered": sync.live.buffered,

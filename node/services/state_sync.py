@@ -43,8 +43,12 @@ class StateSyncStatus:
     """How often the target has moved."""
     queued: int
     """Operations that wait for the state."""
+    executed: int
+    """Operations that waited and are done."""
     blocks_behind: int
     """Blocks between the state and the head."""
+    blocks_due: int
+    """That were due since the head was made, by our clock, while the chain is not followed."""
     restarts: int
     """Times that what was stored had to be compared, or was of no use."""
 
@@ -119,6 +123,12 @@ class StateSyncService:
         self._session: StateSession | None = None
         self._effort: _Effort | None = None
         self._synced: StateSynced | None = None
+        self._failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last attempt ended; None while all is well."""
+        return self._failure
 
     @property
     def synced(self) -> StateSynced | None:
@@ -139,7 +149,9 @@ class StateSyncService:
             total=progress.total,
             pivots=session.pivots,
             queued=self._chain.deferred_operations(),
+            executed=session.executed,
             blocks_behind=max(self._chain.head.number - session.state_number, 0),
+            blocks_due=0 if self._tools.strategy.follows_chain else self._blocks_due(),
             restarts=session.accounts.restarts,
         )
 
@@ -156,6 +168,7 @@ class StateSyncService:
             while True:
                 await self._until_needed()
                 cause = await self._attempt()
+                self._failure = cause
                 if cause is None:
                     pause_s = PAUSE_MIN_S
                     continue
@@ -189,13 +202,11 @@ class StateSyncService:
         return cause
 
     def _ended(self, session: StateSession, effort: _Effort) -> StateSynced:
-        head, now_ms = self._chain.head, self._clock.now_ms()
-        age_ms = max(now_ms - head.timestamp, 0)
         return StateSynced(
-            completed_at=now_ms,
+            completed_at=self._clock.now_ms(),
             seconds=round(trio.current_time() - effort.began, 3),
-            height=head.number,
-            blocks_behind=age_ms // self._chain.policy.block_separation_ms,
+            height=self._chain.head.number,
+            blocks_behind=self._blocks_due(),
             target=session.target.number,
             accounts=session.accounts.progress.accounts,
             leaves=effort.leaves,
@@ -203,6 +214,11 @@ class StateSyncService:
             restarts=effort.restarts,
             attempts=effort.attempts,
         )
+
+    def _blocks_due(self) -> int:
+        """Return how many blocks were due since the head was made, by our clock."""
+        age_ms = max(self._clock.now_ms() - self._chain.head.timestamp, 0)
+        return age_ms // self._chain.policy.block_separation_ms
 
     async def _pump_chain(self) -> None:
         async for event in self._events:

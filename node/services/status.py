@@ -9,6 +9,7 @@ import trio
 from node.chain.results import ChainEvent
 from node.services.lanes import take_waiting
 from node.services.progress import ProgressMeter
+from node.sync.state.coordinator import State
 
 log = structlog.get_logger("status")
 
@@ -58,7 +59,8 @@ class StatusBoard:
     def progress(self) -> Facts:
         """How fast the node comes nearer to its target, as of the last look.
 
-        In blocks per second, or in accounts while the state is being fetched.
+        In blocks per second; while the state is being fetched in accounts, and in operations while
+        those are executed that waited for it.
         """
         return self._progress
 
@@ -103,10 +105,17 @@ class StatusBoard:
         facts, state = self._facts, self._facts.get("state_sync")
         phase, height, target = facts["phase"], facts["height"], facts["target"]
         if state is not None:
-            phase, height, target = "state_sync", state["accounts"], state["total"]
+            phase, height, target = _way_to_state(state)
         progress = self._meter.look(now, phase=phase, height=height, target=target)
         eta = None if progress.eta_s is None else list(progress.eta_s)
         return {"rate": progress.rate, "eta_s": eta}
+
+
+def _way_to_state(state: Facts) -> tuple[str, int, int | None]:
+    """Return what a state sync is doing, how far it is, and how far it has to go."""
+    if state["state"] == State.EXECUTING_BATCH.value:
+        return state["state"], state["executed"], state["executed"] + state["queued"]
+    return "state_sync", state["accounts"], state["total"]
 
 
 _LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")
@@ -115,5 +124,5 @@ _LINE: Final = ("phase", "height", "finalized", "peers", "consensus", "behind")
 _SYNC_LINE: Final = ("target", "rate", "eta_s")
 """The same while the node is on its way."""
 
-_STATE_LINE: Final = ("target", "accounts", "total", "pivots", "queued", "blocks_behind")
+_STATE_LINE: Final = ("state", "target", "accounts", "total", "pivots", "queued", "blocks_behind")
 """The same while it fetches the state, whose rate is in accounts."""

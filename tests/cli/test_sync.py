@@ -46,6 +46,7 @@ def test_a_state_sync_tells_of_accounts_pivots_and_what_waits() -> None:
         "pivots": 2,
         "queued": 12,
         "blocks_behind": 3,
+        "blocks_due": 0,
         "restarts": 0,
     }
     status = {**STATUS, "phase": "state_sync", "target": None, "state_sync": state}
@@ -53,8 +54,22 @@ def test_a_state_sync_tells_of_accounts_pivots_and_what_waits() -> None:
         "state_sync  [############..................]  42%  4200/10000 accounts at 240  2 pivots"
         "  12 queued  3 blocks behind  125.5 accounts/s  6 s to 2 min left"
     )
+    executing = {**state, "state": "executing_batch", "coverage": 1.0}
+    assert sync_line({**status, "state_sync": executing}).endswith(
+        "  3 blocks behind  executing batch  125.5 operations/s  6 s to 2 min left"
+    )
+    static = {**state, "pivots": 0, "queued": 0, "blocks_due": 40}
+    assert "  0 pivots  0 queued  43 blocks behind  " in sync_line({**status, "state_sync": static})
     unknown = {**state, "total": None, "accounts": 0, "coverage": 0.0}
     assert "  0/? accounts at 240  " in sync_line({**status, "state_sync": unknown})
+
+
+def test_a_state_sync_that_has_failed_says_why_until_it_is_tried_again() -> None:
+    waiting = {**STATUS, "phase": "state_sync", "target": None, "rate": None, "eta_s": None}
+    failed = {**waiting, "state_sync": None, "state_failure": "blocks: nobody has them"}
+    assert sync_line(failed) == (
+        "state_sync  at 250  750 behind  no consensus  failed: blocks: nobody has them"
+    )
 
 
 @pytest.mark.parametrize(

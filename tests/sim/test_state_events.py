@@ -6,6 +6,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from node.sync.state.strategy import SyncStrategy
 from tests.sim.test_state_joining import LyingNetwork, busy_network, is_live
 
 
@@ -106,4 +107,26 @@ async def test_the_status_says_how_far_it_is(
     assert max(queued) > 0
     assert max(behind) <= 12
     assert late.node.status()["state_sync"] is None
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_static_sync_says_how_far_it_falls_behind(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nodes = await busy_network(nursery, accounts_=400, range_leaves=24)
+    nodes.strategy = SyncStrategy.STATIC
+    late = nodes.nodes[-1]
+    await nodes.start([late.spec.name])
+    seen: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        state = late.node.status()["state_sync"]
+        if state is not None:
+            seen.append(state)
+            assert abs(max(nodes.heights()) - late.height - state["blocks_due"]) <= 1
+        return is_live(late)
+
+    await nodes.until(look, within_s=60)
+    assert {(state["pivots"], state["queued"]) for state in seen} == {(0, 0)}
+    assert max(state["blocks_due"] for state in seen) >= 2
     nursery.cancel_scope.cancel()

@@ -51,8 +51,8 @@ async def test_a_state_sync_is_measured_in_accounts(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     told = Told()
-    state = {"target": 60, "accounts": 0, "total": 1000, "pivots": 0, "queued": 4}
-    state |= {"blocks_behind": 1}
+    state: dict[str, Any] = {"target": 60, "accounts": 0, "total": 1000, "pivots": 0, "queued": 4}
+    state |= {"state": "running", "blocks_behind": 1, "executed": 0}
     told.facts |= {"phase": "state_sync", "height": 61, "state_sync": state}
     with capture_logs() as lines:
         await nursery.start(told.board.run)
@@ -64,6 +64,29 @@ async def test_a_state_sync_is_measured_in_accounts(
     assert told.board.progress["eta_s"] is not None
     assert lines[0]["queued"] == 4
     assert lines[0]["target"] == 60
+    assert lines[0]["state"] == "running"
+
+
+async def test_what_waited_for_the_state_is_measured_in_operations(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    state: dict[str, Any] = {"target": 60, "accounts": 1000, "total": 1000, "pivots": 0}
+    state |= {"state": "executing_batch", "blocks_behind": 9, "executed": 0, "queued": 640}
+    told.facts |= {"phase": "state_sync", "height": 61, "state_sync": state}
+    await nursery.start(told.board.run)
+    for _ in range(8):
+        await trio.sleep(LOOK_INTERVAL_S)
+        told.facts["state_sync"] = state = {
+            **state,
+            "executed": state["executed"] + 32,
+            "queued": state["queued"] - 32,
+        }
+
+    assert told.board.progress["rate"] == pytest.approx(64, rel=0.2)
+    low, high = told.board.progress["eta_s"]
+    assert 5 <= low <= high <= 8
+    nursery.cancel_scope.cancel()
 
 
 async def test_news_of_the_chain_are_told_at_once(
