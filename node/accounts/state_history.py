@@ -9,23 +9,34 @@
 A group is 32 heights. Writes lie close together, one group after the other, and are deleted by
 groups; a lookup looks once into each group and not once into each block. Old branches hold only
 the children that changed, which is a tenth of their size in a large state.
+
+What is no longer presented goes little by little: some rows when a batch becomes final, and with
+each block twice as many as it adds. So no commit takes long, and less is left after every block.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import compress
+from collections.abc import Iterable, Iterator
+from itertools import compress, islice
 from operator import ne
 from struct import Struct
 from typing import Final
 
 from node.accounts.diff import EMPTY_DIFF, Diff
 from node.accounts.pages import BRANCH_BYTES, CHILD_BYTES, FAN_OUT
+from node.accounts.trie import TrieUpdate
 from node.chain.block_store import height_key
-from node.storage.store import Reader, Table, Writer
+from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import Height
 
 GROUP_BLOCKS: Final = 32
 """A state 240 blocks back is 8 lookups away. 32 blocks of 1000 changes are 4 MB: what a block adds
 is scattered over no more than that."""
+
+MAX_PRUNED_ROWS: Final = 4096
+"""Rows deleted when a batch becomes final, about 15 ms: all that a batch of small blocks adds."""
+
+PRUNED_PER_ROW: Final = 2
+"""Rows deleted for each one that a block adds, as long as there are any: with one, what a jump has
+left behind would never go."""
 
 GROUP_BYTES: Final = 4
 HEIGHT_BYTES: Final = 4
@@ -42,20 +53,18 @@ _CHILDREN: Final = Struct(f"{CHILD_BYTES}s" * FAN_OUT)
 def begin(writer: Writer, height: Height) -> None:
     """Forget all that was and let the state that is stored now, of this height, be the oldest."""
     for table in (Table.DIFFS, Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
-        _delete(writer, table, None)
+        delete_range(writer, table)
     writer.put(Table.META, _OLDEST_KEY, height_key(height))
 
 
-def record(
-    writer: Writer, height: Height, diff: Diff, branches: Mapping[bytes, bytes | None]
-) -> None:
+def record(writer: Writer, height: Height, diff: Diff, update: TrieUpdate) -> None:
     """Note what a block changes, before it is written.
 
     Args:
         writer: The state below the block.
         height: Of the block.
         diff: Of the block.
-        branches: New branches by store key, None where one ceases to exist.
+        update: Of the block, planned over the same state.
     """
     if oldest_state(writer) is None:
         writer.put(Table.META, _OLDEST_KEY, height_key(height - 1))
@@ -64,11 +73,13 @@ def record(
         writer.put(Table.DIFFS, suffix, diff.encode())
     accounts = [(group + address + suffix, old or b"") for address, old, _ in diff.entries]
     writer.put_many(Table.OLD_ACCOUNTS, accounts)
+    replaced = update.replaced
     patches = [
-        (group + key + suffix, backward_patch(writer.get(Table.BRANCHES, key), branches[key]))
-        for key in sorted(branches)
+        (group + key + suffix, backward_patch(replaced.get(key), after))
+        for key, after in sorted(update.branches.items())
     ]
     writer.put_many(Table.OLD_BRANCHES, patches)
+    _delete_old(writer, PRUNED_PER_ROW * (len(accounts) + len(patches)))
 
 
 def forget_block(writer: Writer, height: Height) -> None:
@@ -82,13 +93,10 @@ def forget_block(writer: Writer, height: Height) -> None:
 
 
 def prune(writer: Writer, oldest: Height) -> None:
-    """Forget the states before a height."""
-    if (oldest_state(writer) or 0) >= oldest:
-        return
-    _delete(writer, Table.DIFFS, height_key(oldest + 1))
-    for table in (Table.OLD_ACCOUNTS, Table.OLD_BRANCHES):
-        _delete(writer, table, group_key(oldest + 1))
-    writer.put(Table.META, _OLDEST_KEY, height_key(oldest))
+    """Present the states before a height no longer, and delete some of what they took."""
+    if (oldest_state(writer) or 0) < oldest:
+        writer.put(Table.META, _OLDEST_KEY, height_key(oldest))
+    _delete_old(writer, MAX_PRUNED_ROWS)
 
 
 def oldest_state(reader: Reader) -> Height | None:
@@ -161,6 +169,22 @@ def _changed_children(patch: bytes) -> Iterator[tuple[int, bytes]]:
         given ^= lowest
 
 
-def _delete(writer: Writer, table: Table, end: bytes | None) -> None:
-    for key in [key for key, _ in writer.scan(table, b"", end)]:
-        writer.delete(table, key)
+def _delete_old(writer: Writer, limit: int) -> None:
+    """Delete rows that no state needs which can still be presented.
+
+    Args:
+        writer: The transaction.
+        limit: Most rows.
+    """
+    first = (oldest_state(writer) or 0) + 1
+    group = group_key(first)
+    ends = (
+        (Table.DIFFS, height_key(first)),
+        (Table.OLD_ACCOUNTS, group),
+        (Table.OLD_BRANCHES, group),
+    )
+    for table, end in ends:
+        keys = [key for key, _ in islice(writer.scan(table, b"", end), limit)]
+        for key in keys:
+            writer.delete(table, key)
+        limit -= len(keys)

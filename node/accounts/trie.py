@@ -63,6 +63,8 @@ class TrieUpdate:
     """New value by address, None to delete."""
     branches: Mapping[bytes, bytes | None]
     """Encoded branch by store key, None to delete."""
+    replaced: Mapping[bytes, bytes]
+    """What is stored at those store keys now, where there is a branch."""
 
     def write(self, writer: Writer) -> None:
         """Carry it out. The state must still be the one that it was planned over."""
@@ -86,10 +88,15 @@ def plan(reader: Reader, changes: Mapping[Address, bytes | None]) -> TrieUpdate:
         changes: New value by address; None deletes, and a missing account may be deleted.
     """
     if not changes:
-        return TrieUpdate(root=root(reader), accounts={}, branches={})
+        return TrieUpdate(root=root(reader), accounts={}, branches={}, replaced={})
     planner = _Planner(reader)
     child = planner.update_root(sorted(changes.items()))
-    return TrieUpdate(root=root_of(child), accounts=changes, branches=planner.branches)
+    return TrieUpdate(
+        root=root_of(child),
+        accounts=changes,
+        branches=planner.branches,
+        replaced=planner.replaced,
+    )
 
 
 def update(writer: Writer, changes: Mapping[Address, bytes | None]) -> Hash32:
@@ -114,6 +121,7 @@ class _Planner:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.branches: dict[bytes, bytes | None] = {}
+        self.replaced: dict[bytes, bytes] = {}
 
     def update_root(self, changes: list[_Change]) -> Child:
         """Apply changes, ascending by address, to the whole trie."""
@@ -130,6 +138,7 @@ class _Planner:
     def _update_branch(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
         stored = self._reader.get(Table.BRANCHES, place.key)
         assert stored is not None, f"no branch at {place}"
+        self.replaced[place.key] = stored
         branch = bytearray(stored)
         for nibble, group in _by_nibble(changes, place.depth):
             before = child_at(branch, nibble)

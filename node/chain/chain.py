@@ -35,6 +35,7 @@ from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.retention import Retention
 from node.chain.settings import ChainSettings
 from node.chain.state_mode import begin_syncing
+from node.chain.state_progress import keep_accounts
 from node.chain.state_sync import HEAD_KEY, StateSyncChain
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
@@ -158,7 +159,7 @@ class Chain(StateSyncChain):
 
         Only where not all history is kept. One durable commit for all of them, under the same
         conditions as `push`. What lies between is not known, so where state is kept it is no longer
-        there: a state sync begins, or begins anew.
+        there: a state sync begins with what is stored, or goes on with what it has.
 
         Args:
             blocks: Ascending: election blocks of consecutive epochs after our election head, then
@@ -176,12 +177,15 @@ class Chain(StateSyncChain):
                 self._store.write() as writer,
             ):
                 now_ms = self._clock.now_ms()
+                above = self._head.branch[1:] if self.keeps_state else ()
+                branch = [load_block(writer, each) for each in above]
                 adopter = MacroAdopter(self._settings, writer, self._head, now_ms, quorums)
                 results = _until_failure(
                     adopter.adopt(block, is_trusted=is_trusted and index == 0)
                     for index, block in enumerate(blocks)
                 )
                 if self.keeps_state and adopter.head is not self._head:
+                    keep_accounts(writer, self._head.macro, branch)
                     begin_syncing(writer)
                     clear(writer)
                 self._note_head(writer, adopter.head)

@@ -56,7 +56,7 @@ class Executed:
     def write(self, writer: Writer, block: Block) -> None:
         """Carry it out."""
         if self.state is not None:
-            record(writer, block.number, self.state.diff, self.state.trie.branches)
+            record(writer, block.number, self.state.diff, self.state.trie)
             self.state.write(writer)
             if not block.is_macro:
                 # A macro block is final at once: it is never undone.
@@ -134,11 +134,22 @@ def index_transactions(writer: Writer, number: Height, transactions: tuple[Hash3
         writer.put(Table.TRANSACTIONS, transaction, height)
 
 
-def revert_block(writer: Writer, block: Block, policy: Policy) -> None:
-    """Undo the newest block that was written, a micro block."""
+def count_transactions(reader: Reader, height: Height) -> int:
+    """Count the transactions of the main chain's block at a height that are in the index."""
+    return len(reader.get(Table.TRANSACTIONS, height_key(height)) or b"") // HASH_BYTES
+
+
+def revert_accounts(writer: Writer, block: Block) -> bool:
+    """Undo what the newest block, a micro block, has changed in the accounts, if anything."""
     undo = writer.get(Table.UNDO, _undo_key(block))
     if undo is not None:
         revert(writer, Diff.decode(undo))
+    return undo is not None
+
+
+def revert_block(writer: Writer, block: Block, policy: Policy) -> None:
+    """Undo the newest block that was written, a micro block."""
+    if revert_accounts(writer, block):
         forget_block(writer, block.number)
         writer.delete(Table.UNDO, _undo_key(block))
     transactions = forget_transactions(writer, block.number)

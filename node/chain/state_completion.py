@@ -4,24 +4,21 @@ All in one transaction, which nothing else can come between. In which order it i
 each error is called, is the finalizer's matter.
 """
 
+from sys import maxsize
+
 from node.accounts import state_history, trie
-from node.blocks.body import MicroBody
 from node.blocks.header import Header
 from node.chain.block_operations import remove_up_to
 from node.chain.block_store import load_block, main_hash_at
-from node.chain.execution import index_transactions
+from node.chain.execution import count_transactions
 from node.chain.head import ChainHead
 from node.chain.history_lengths import save_history_length
 from node.chain.history_tree import Peaks, node_key, peak_positions
 from node.chain.settings import ChainSettings
-from node.chain.state_mode import (
-    forget_progress,
-    is_syncing,
-    note_state_head,
-    state_head,
-    sync_target,
-)
-from node.chain.window import first_missing, window_blocks, window_line
+from node.chain.state_mode import is_syncing, note_state_head, state_head, sync_target
+from node.chain.state_progress import forget_progress
+from node.chain.window import first_missing, window_line
+from node.chain.window_index import forget_step, index_step
 from node.storage.store import Table, Writer, delete_range
 from protocols.types import Hash32, Height
 
@@ -70,24 +67,21 @@ class StateCompletion:
         positions = peak_positions(peaks.leaf_count)
         for position, peak in zip(positions, peaks.hashes, strict=True):
             self._writer.put(Table.HISTORY, node_key(epoch, position), peak)
-        self._index_window(block, peaks.leaf_count)
+        line = window_line(block.number, self._policy)
+        # Most often nothing is left, and then it costs nothing.
+        index_step(self._writer, block.number, line, self._policy, maxsize)
+        forget_step(self._writer)
+        self._note_lengths(block, line, peaks.leaf_count)
         state_history.begin(self._writer, block.number)
         note_state_head(self._writer, block.hash)
         forget_progress(self._writer)
         remove_up_to(self._writer, block.number)
 
-    def _index_window(self, target: Header, leaf_count: int) -> None:
-        """Index what later blocks must not repeat, and note how long the history was before."""
+    def _note_lengths(self, target: Header, line: Height, leaf_count: int) -> None:
+        """Note how long the history of the target's epoch was at each macro block."""
         policy = self._policy
-        line = window_line(target.number, policy)
-        is_same_epoch = True
-        for height, block in window_blocks(self._writer, target.number, line):
-            assert block is not None, "the window is complete"
-            if policy.is_election(height) and height != target.number:
-                is_same_epoch = False
-            if is_same_epoch and policy.is_macro(height) and height > 0:
+        lowest = max(line, policy.election_before(target.number) + 1)
+        for height in range(target.number, lowest - 1, -1):
+            if policy.is_macro(height):
                 save_history_length(self._writer, height, leaf_count)
-            if height > line and isinstance(block.body, MicroBody) and block.body.transactions:
-                hashes = tuple(each.hash for each in block.body.transactions)
-                index_transactions(self._writer, height, hashes)
-                leaf_count -= len(hashes)
+            leaf_count -= count_transactions(self._writer, height)

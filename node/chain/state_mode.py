@@ -12,6 +12,7 @@ head takes its place; what lies above either is executed later and stays stored 
 from typing import Final
 
 from node.chain.block_store import load_block
+from node.chain.window_index import forget_step
 from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import Hash32, Height
 
@@ -32,8 +33,6 @@ _DERIVED: Final = (
 """What execution leaves behind besides accounts and their branches."""
 
 _OLDEST_STATE_KEY: Final = b"oldest_state"
-_PROGRESS_KEY: Final = b"state_sync"
-"""How far the accounts are, as whoever fetches them notes it."""
 
 
 def is_syncing(reader: Reader) -> bool:
@@ -61,23 +60,18 @@ def first_needed(reader: Reader) -> Height | None:
 
 
 def begin_syncing(writer: Writer) -> None:
-    """Be on the way to a state, from the start.
+    """Be on the way to a state, and to no target yet.
 
-    Accounts stay as they are: a sync replaces what differs. All else that execution has left is of
-    another past than the one that will be fetched, and so is what an earlier sync has covered.
+    Accounts stay as they are, and so do the notes of which of them are the state of which final
+    block: a sync goes on from there. All else that execution has left is of another past than the
+    one that will be fetched.
     """
     for table in _DERIVED:
         delete_range(writer, table)
     for key in (_TARGET_KEY, _HEAD_KEY, _OLDEST_STATE_KEY):
         writer.delete(Table.META, key)
-    forget_progress(writer)
+    forget_step(writer)
     writer.put(Table.META, _MODE_KEY, _SYNCING)
-
-
-def forget_progress(writer: Writer) -> None:
-    """Forget which part of the accounts is fetched: all of it, or none that counts."""
-    delete_range(writer, Table.COVERAGE)
-    writer.delete(Table.META, _PROGRESS_KEY)
 
 
 def note_target(writer: Writer, target: Hash32) -> None:

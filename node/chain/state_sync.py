@@ -1,7 +1,8 @@
 """What a chain does on the way to its state: each method is one transaction, in turn with pushes.
 
     no state:   headers, bodies and links are checked, blocks are stored, nothing is executed
-    move_target, store_window     while accounts are fetched
+    move_target, store_batch      while accounts are fetched
+    index_window                  before the target's state is complete, some at a time
     complete_state                the target's accounts are the state; the target becomes state head
     execute_accepted              final blocks above the state head, some at a time
     seal                          the branch above the macro head; from then on pushes execute
@@ -37,7 +38,9 @@ from node.chain.state_mode import (
     state_head,
     sync_target,
 )
-from node.chain.window import check_batch, save_batch, window_blocks, window_line
+from node.chain.state_progress import forget_progress
+from node.chain.window import check_batch, first_missing, save_batch, window_line
+from node.chain.window_index import MAX_INDEXED, index_step
 from node.storage.store import Store, Table, Writer
 from protocols.types import Hash32, Height
 
@@ -86,6 +89,7 @@ class StateSyncChain(ChainReader):
         with self._pushing:
             with self._store.write() as writer:
                 begin_syncing(writer)
+                forget_progress(writer)
                 block_operations.clear(writer)
             self._has_state = False
 
@@ -119,13 +123,11 @@ class StateSyncChain(ChainReader):
 
         None if the target itself is not. Without its body; not below the target's window.
         """
-        lowest: Block | None = None
+        line = window_line(target, self.policy)
         with self._store.read() as reader:
-            for _, block in window_blocks(reader, target, window_line(target, self.policy)):
-                if block is None:
-                    break
-                lowest = block.without_body()
-        return lowest
+            missing = first_missing(reader, target, line)
+            lowest = main_hash_at(reader, line if missing is None else missing + 1)
+            return None if missing == target or lowest is None else load_block(reader, lowest)
 
     def store_batch(self, blocks: Sequence[Block]) -> InvalidBlock | None:
         """Store the blocks of a batch below a final block, whole and on the main chain.
@@ -145,6 +147,23 @@ class StateSyncChain(ChainReader):
             if invalid is None:
                 save_batch(writer, blocks)
         return invalid
+
+    def index_window(self, limit: int = MAX_INDEXED) -> bool:
+        """Index some of the target's window, all of which is stored; return whether all is done.
+
+        Args:
+            limit: Transactions, and blocks without any, after which no further block is looked at.
+
+        Raises:
+            StorageError: The disk refused. Nothing has happened.
+        """
+        with self._pushing, self._store.write(durable=False) as writer:
+            target = sync_target(writer)
+            block = None if target is None else load_block(writer, target)
+            if block is None:
+                return True
+            line = window_line(block.number, self.policy)
+            return index_step(writer, block.number, line, self.policy, limit)
 
     def complete_state(self, finalize: Callable[[StateCompletion], ErrorT | None]) -> ErrorT | None:
         """Run the finalizer in one transaction.

@@ -8,9 +8,8 @@ body from the block, so nothing about them is verified again but who has signed 
 that, and a false signature would be served to others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeAlias
 
 from node.blocks.block import Block
 from node.blocks.header import MacroHeader
@@ -24,28 +23,16 @@ from node.policy import Policy
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Hash32, Height
 
-PlacedBlock: TypeAlias = tuple[Height, Block | None]
-
 
 def window_line(target: Height, policy: Policy) -> Height:
     """Return the macro block from which on blocks must be stored whole to go on from a target."""
     return max(policy.macro_at_or_before(target) - policy.validity_window_blocks, 0)
 
 
-def window_blocks(reader: Reader, target: Height, line: Height) -> Iterator[PlacedBlock]:
-    """Yield the main chain's blocks from a target down to the line, None where one is missing.
-
-    A block without its body is missing too.
-    """
-    for height in range(target, line - 1, -1):
-        block_hash = main_hash_at(reader, height)
-        yield height, None if block_hash is None else load_block(reader, block_hash, with_body=True)
-
-
 def first_missing(reader: Reader, target: Height, line: Height) -> Height | None:
     """Return the highest height from a target down to the line that lacks its whole block.
 
-    Nothing is decoded: that comes once, when the window is used.
+    Nothing is decoded: that comes once, when transactions are indexed.
     """
     for height in range(target, line - 1, -1):
         block_hash = main_hash_at(reader, height)

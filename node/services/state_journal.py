@@ -54,6 +54,11 @@ _ASKED: Final = {
 }
 
 
+def note_lost(part: str, target: SyncTarget) -> None:
+    """Tell of a target that another one takes the place of."""
+    log.info("target_lost", part=part, target=target.number)
+
+
 def note_begun(target: SyncTarget, strategy: SyncStrategy, *, accounts: int, queued: int) -> None:
     """Tell of a new attempt."""
     log.info(

@@ -5,7 +5,9 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from node.blocks.block import Block
 from node.chain.chain import Chain
+from node.chain.finality import STATE_BATCHES
 from node.chain.history_tree import Peaks
 from node.errors import Fault
 from node.services import state_journal as journal
@@ -96,6 +98,10 @@ class Outside(Protocol):
         """Note that a part has all of a target."""
         ...
 
+    def too_old(self, part: str, target: SyncTarget) -> None:
+        """Note that nobody has what a part needs of a target any more."""
+        ...
+
     def fail(self, part: str, cause: str) -> None:
         """Note that a part cannot go on."""
         ...
@@ -180,8 +186,7 @@ class _MachinePart(Generic[EffectT]):
             case TargetReached(target):
                 self._outside.reached(self.name, target)
             case TargetTooOld(target):
-                cause = f"no peer has what belongs to block {target.number} any more"
-                self._outside.fail(self.name, cause)
+                self._outside.too_old(self.name, target)
 
 
 class AccountsPart(_MachinePart[StateEffect]):
@@ -202,11 +207,44 @@ class AccountsPart(_MachinePart[StateEffect]):
         self.restarts = 0
         """Times that what was stored turned out to be of no use, in part or at all."""
         self._milestones = Milestones()
+        self._waiting: SyncTarget | None = None
+        """The target that it does not go for before blocks below it are stored."""
 
     @property
     def progress(self) -> StateProgress:
         """How far it is."""
         return self._accounts.progress
+
+    def start(self, target: SyncTarget) -> None:
+        """Begin."""
+        self.move(target)
+
+    def move(self, target: SyncTarget) -> None:
+        """Go for a newer target, once the changes that lead to it can be compared with headers."""
+        self._waiting = target
+        self.look_for_headers(are_all_stored=False)
+
+    def look_for_headers(self, *, are_all_stored: bool) -> None:
+        """Go for the target that waits, if there is no use in waiting any more.
+
+        After macro blocks were adopted the blocks below them come with the window. What is too far
+        below them for anybody to have its changes does not wait for that.
+
+        Args:
+            are_all_stored: No more blocks will come.
+        """
+        target = self._waiting
+        if target is not None and (are_all_stored or not self._waits_for_headers(target)):
+            self._waiting = None
+            super().move(target)
+
+    def _waits_for_headers(self, target: SyncTarget) -> bool:
+        stored = self.progress.stored
+        first = target.number if stored is None else stored.number + 1
+        if target.number - first > STATE_BATCHES * self._chain.policy.batch_length:
+            return False
+        heights = range(target.number, first - 1, -1)
+        return any(self._chain.hash_at(height) is None for height in heights)
 
     def feed(self, event: StateInput) -> None:
         """Take an event, and have done what follows from it."""
@@ -281,11 +319,16 @@ class BlocksPart(_MachinePart[BlockEffect]):
                     self.name, lambda: LowestFound(name, self._chain.lowest_whole(target))
                 )
             case StoreBatch(name, blocks):
-                self._outside.in_turn(
-                    self.name, lambda: BatchStored(name, self._chain.store_batch(blocks))
-                )
+                self._outside.in_turn(self.name, lambda: self._store(name, blocks))
             case _:
                 self._perform_common(effect)
+
+    def _store(self, name: int, blocks: Sequence[Block]) -> BatchStored:
+        invalid = self._chain.store_batch(blocks)
+        if invalid is not None:
+            return BatchStored(name, invalid)
+        # An earlier attempt may have left more below it.
+        return BatchStored(name, None, self._chain.lowest_whole(blocks[-1].number))
 
 
 class HistoryPart(_MachinePart[HistoryEffect]):

@@ -5,7 +5,8 @@
                                              effects <-----------+
 
 Everything durable is done in turn with pushes. When macro blocks have been adopted meanwhile, the
-store has forgotten this attempt: the next of its commits sees that, changes nothing, and ends it.
+store is not on the way to this target any more: the next commit sees that, changes nothing, and
+ends the attempt. The next one goes on with what is stored.
 """
 
 import math
@@ -16,6 +17,7 @@ from typing import Final, TypeAlias
 
 import trio
 
+from node.blocks.header import Header
 from node.chain.block_store import load_block
 from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
@@ -33,8 +35,10 @@ from node.services.workers import carry_out
 from node.storage.store import Reader, Store, Writer
 from node.sync.inputs import DeadlinePassed
 from node.sync.state import coordinator as machine
+from node.sync.state.block_syncer import NAME as BLOCKS
 from node.sync.state.coordinator import Coordinator, CoordinatorEffect, CoordinatorInput
 from node.sync.state.finalizer import finalize
+from node.sync.state.part_events import BatchStored, LowestFound
 from node.sync.state.pivot_policy import PivotPolicy
 from node.sync.state.registry import (
     CancelSyncer,
@@ -48,7 +52,7 @@ from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
-from protocols.types import Height, PeerId
+from protocols.types import Hash32, Height, PeerId
 
 INBOX_SIZE: Final = 256
 """More than questions, checks and commits can be under way at once; the rest waits."""
@@ -113,17 +117,17 @@ class StateSession:
         self._are_started = False
         self.executed = 0
         """Operations of the queue that are done."""
+        self.is_superseded = False
+        """Whether it ended only since the store is on the way to something else."""
+        self._lost: SyncTarget | None = None
+        """The target of which nobody has everything any more, until there is another."""
         self._cause: str | None = None
         self._nursery: trio.Nursery
-        with tools.store.read() as reader:
-            self._committed = sync_target(reader)
-            """What the store is on the way to, as far as this attempt has brought it."""
-            done = state_head(reader)
-            found = None if done is None else load_block(reader, done)
-        self._is_complete = found is not None
+        self._committed, done = _read_aims(tools.store)
+        """What the store is on the way to, as far as this attempt has brought it."""
+        self._is_complete = done is not None
         """Whether the target's accounts are the stored state: only execution is left."""
-        header = tools.chain.macro_head if found is None else found.header
-        self._first_target = SyncTarget.of(header)
+        self._first_target = SyncTarget.of(done or tools.chain.macro_head)
         self._last_final = tools.chain.macro_head.number
 
     @property
@@ -225,6 +229,8 @@ class StateSession:
             self._on_chain(event)
         elif to != _COORDINATOR:
             self._parts[to].feed(event)
+            if isinstance(event, BatchStored | LowestFound):
+                self.accounts.look_for_headers(are_all_stored=False)
         else:
             if isinstance(event, machine.BatchExecuted):
                 self.executed += event.count
@@ -253,8 +259,7 @@ class StateSession:
             return
         count, self._last_final = event.number - self._last_final, event.number
         if len(event.accepted) != count:
-            cause = "macro blocks were adopted without the blocks between them"
-            self._tell(machine.Failed(cause))
+            self._supersede("macro blocks were adopted without the blocks between them")
             return
         if not (self._coordinator.may_pivot and self._tools.strategy.follows_chain):
             return
@@ -262,6 +267,18 @@ class StateSession:
             header = self._chain.header(block)
             if header is not None:
                 self._tell(machine.BlockAccepted(SyncTarget.of(header)))
+        self._replace_lost()
+
+    def _replace_lost(self) -> None:
+        """Go for the macro head when nobody has everything of the target any more."""
+        lost, newest = self._lost, self._chain.macro_head
+        if lost is not None and newest.number > lost.number:
+            self._lost = None
+            self._tell(machine.TargetLost(SyncTarget.of(newest)))
+
+    def _supersede(self, cause: str) -> None:
+        self.is_superseded = True
+        self._tell(machine.Failed(cause))
 
     # --- what the coordinator wants ---------------------------------------------------------------
 
@@ -300,8 +317,7 @@ class StateSession:
     def _complete(self, effect: machine.Finalize | machine.ExecuteBatch | machine.Seal) -> None:
         match effect:
             case machine.Finalize(target):
-                peaks = self._history.peaks
-                self.in_turn(_COORDINATOR, lambda: self._finalize(target, peaks))
+                self._nursery.start_soon(self._index_and_finalize, target, self._history.peaks)
             case machine.ExecuteBatch():
                 self.in_turn(_COORDINATOR, self._execute)
             case machine.Seal():
@@ -324,6 +340,13 @@ class StateSession:
         self._chain.move_target(target.number)
         self._committed = target.hash
         return machine.TargetCommitted(target)
+
+    async def _index_and_finalize(self, target: SyncTarget, peaks: Peaks | None) -> None:
+        """Finalize after what takes long, between whose steps pushes have their turn."""
+        is_indexed = self._is_complete
+        while not is_indexed:
+            is_indexed = await self._writer.do(self._chain.index_window)
+        self.in_turn(_COORDINATOR, lambda: self._finalize(target, peaks))
 
     def _finalize(self, target: SyncTarget, peaks: Peaks | None) -> CoordinatorInput:
         if self._is_complete:
@@ -392,6 +415,17 @@ class StateSession:
         """Note that a part has all of a target."""
         journal.note_reached(part, target)
         self._tell(machine.SyncerDone(part, target))
+        if part == BLOCKS:
+            self.accounts.look_for_headers(are_all_stored=True)
+
+    def too_old(self, part: str, target: SyncTarget) -> None:
+        """Go for a newer target, as soon as there is one."""
+        if not self._tools.strategy.follows_chain:
+            self.fail(part, f"no peer has what belongs to block {target.number} any more")
+            return
+        journal.note_lost(part, target)
+        self._lost = target
+        self._replace_lost()
 
     def fail(self, part: str, cause: str) -> None:
         """Note that a part cannot go on."""
@@ -417,6 +451,7 @@ class StateSession:
         try:
             event = await self._writer.do(task)
         except SupersededError as error:
+            self.is_superseded = True
             to, event = _COORDINATOR, machine.Failed(str(error))
         await self._send(to, event)
 
@@ -445,3 +480,11 @@ class StateSession:
 
     async def _send(self, to: str, event: Event) -> None:
         await self._sender.send((to, event))
+
+
+def _read_aims(store: Store) -> tuple[Hash32 | None, Header | None]:
+    """Return what a store is on the way to, and the block whose state it has completed."""
+    with store.read() as reader:
+        done = state_head(reader)
+        found = None if done is None else load_block(reader, done)
+        return sync_target(reader), None if found is None else found.header

@@ -10,6 +10,7 @@ import trio
 
 from node.chain.finality import STATE_BATCHES
 from node.clock import WallClock
+from node.policy import Policy
 from node.services.state_session import SessionTools, StateSession
 from node.sync.state.coordinator import State
 from node.sync.state.pivot_policy import PivotPolicy
@@ -167,10 +168,13 @@ class StateSyncService:
             pause_s = PAUSE_MIN_S
             while True:
                 await self._until_needed()
-                cause = await self._attempt()
-                self._failure = cause
+                cause, is_superseded = await self._attempt()
+                self._failure = None if is_superseded else cause
                 if cause is None:
                     pause_s = PAUSE_MIN_S
+                    continue
+                if is_superseded:
+                    log.info("state_sync_superseded", reason=cause)
                     continue
                 log.warning("state_sync_failed", reason=cause, next_in_s=pause_s)
                 await trio.sleep(pause_s)
@@ -184,9 +188,9 @@ class StateSyncService:
         chain = self._chain
         return chain.keeps_state and not chain.has_state and self._is_ready()
 
-    async def _attempt(self) -> str | None:
-        retained = STATE_BATCHES * self._chain.policy.batch_length
-        policy = PivotPolicy(self._pivot_interval, retained=retained)
+    async def _attempt(self) -> tuple[str | None, bool]:
+        """Return why it failed, and whether only since the next one has another target."""
+        policy = PivotPolicy(self._pivot_interval, retained=_retained(self._chain.policy))
         self._session = session = StateSession(self._tools, policy)
         effort = self._effort = self._effort or _Effort(trio.current_time())
         try:
@@ -199,7 +203,7 @@ class StateSyncService:
             self._effort = None
             self._synced = synced = self._ended(session, effort)
             log.info("state_synced", **asdict(synced))
-        return cause
+        return cause, session.is_superseded
 
     def _ended(self, session: StateSession, effort: _Effort) -> StateSynced:
         return StateSynced(
@@ -225,3 +229,9 @@ class StateSyncService:
             if self._session is not None:
                 with suppress(trio.BrokenResourceError):
                     await self._session.chain_changed(event)
+
+
+def _retained(policy: Policy) -> int:
+    """Return how many blocks below their head serving peers keep all that belongs to a target."""
+    batches = min(STATE_BATCHES, policy.validity_window_batches)
+    return batches * policy.batch_length

@@ -60,7 +60,7 @@ class Chain:
     def push(self, changes: dict[Address, bytes | None]) -> None:
         diff = Diff.between(self.writer, changes)
         update = trie.plan(self.writer, diff.changes)
-        record(self.writer, FIRST + len(self.states), diff, update.branches)
+        record(self.writer, FIRST + len(self.states), diff, update)
         update.write(self.writer)
         self.states.append(everything(self.writer))
         self.roots.append(update.root)
@@ -170,7 +170,7 @@ def test_history_begins_with_the_first_block_that_is_recorded() -> None:
         assert oldest_state(writer) is None
         diff = Diff.between(writer, {FIRST_ADDRESS: b"value"})
         update = trie.plan(writer, diff.changes)
-        record(writer, 7, diff, update.branches)
+        record(writer, 7, diff, update)
         update.write(writer)
         assert oldest_state(writer) == 6
         assert everything(StateAt(writer, 6)) == {}

@@ -7,7 +7,7 @@
 One question at a time, downwards. Each block must have the hash that the one above it names, so a
 false block is known at once. A batch is held until its macro block has come, and stored then: who
 must have signed its blocks follows from that. What lies above the first target comes by live sync,
-so a later target is done as soon as the window of the first is.
+so a later target needs less: its window ends higher.
 
 What the store says is the truth: a machine that is made anew begins with what is stored.
 """
@@ -57,10 +57,12 @@ class BlockSyncer:
         self._policy = policy
         self._question = OneQuestion(limits)
         self._first: SyncTarget | None = None
-        """The target whose window is fetched."""
+        """The target from which on it is fetched downwards."""
         self._target: SyncTarget | None = None
         self._line: Height = 0
-        """Lowest height of the window."""
+        """Lowest height of the newest target's window."""
+        self._lowest: Height | None = None
+        """Height of the lowest block that is stored; None if there is none."""
         self._expected: Hash32 | None = None
         """The next block; None before the store was looked into."""
         self._is_done = False
@@ -83,16 +85,21 @@ class BlockSyncer:
     def sync(self, target: SyncTarget, now: float) -> Sequence[BlockEffect]:
         """Begin, or take up what an earlier run has stored."""
         assert self._target is None, "started once"
-        window = self._policy.validity_window_blocks
         self._first = self._target = target
-        self._line = max(self._policy.macro_at_or_before(target.number) - window, 0)
+        self._line = self._line_of(target)
         self._job = self._question.take_id()
         return [FindLowest(self._job, target.number), *self._step(now)]
 
     def update_target(self, target: SyncTarget, now: float) -> Sequence[BlockEffect]:
-        """Go for a newer target. Its window begins above the one that is being fetched."""
-        self._target = target
-        return self._step(now)
+        """Go for a newer target. What lies below its window is not wanted any more."""
+        self._target, self._line = target, self._line_of(target)
+        dropped: Sequence[BlockEffect] = []
+        if self._lowest is not None and self._lowest <= self._line:
+            self._is_done = True
+            dropped = self._question.drop()
+            if self._job is None:
+                self._held.clear()
+        return [*dropped, *self._step(now)]
 
     def finalize(self) -> Sequence[BlockEffect]:
         """Want nothing more: it is done with the last target."""
@@ -148,11 +155,11 @@ class BlockSyncer:
             case LowestFound(_, block):
                 self._set_lowest(block)
                 return []
-            case BatchStored(_, None):
-                self._set_lowest(self._held[-1][0])
+            case BatchStored(_, None, lowest):
+                self._set_lowest(lowest or self._held[-1][0])
                 self._held.clear()
                 return []
-            case BatchStored(_, invalid):
+            case BatchStored(_, invalid, _):
                 assert invalid is not None
                 return self._on_invalid(invalid, now)
 
@@ -161,7 +168,7 @@ class BlockSyncer:
         if block is None:
             self._expected = self._first.hash
         else:
-            self._expected = block.parent_hash
+            self._expected, self._lowest = block.parent_hash, block.number
             self._is_done = block.number <= self._line
 
     def _on_invalid(self, invalid: InvalidBlock, now: float) -> list[BlockEffect]:
@@ -172,6 +179,10 @@ class BlockSyncer:
         for peer in liars:
             self._question.lied(peer, now)
         return [ReportPeer(peer, Fault.INVALID_BLOCK) for peer in liars]
+
+    def _line_of(self, target: SyncTarget) -> Height:
+        newest = self._policy.macro_at_or_before(target.number)
+        return max(newest - self._policy.validity_window_blocks, 0)
 
     @property
     def _wants(self) -> bool:

@@ -95,6 +95,14 @@ class BlockAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetLost:
+    """Nobody has what belongs to the target any more: another one is taken, whatever the policy."""
+
+    replacement: SyncTarget
+    """Accepted. One that is not above the target changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finalized:
     """The target's state is the node's state."""
 
@@ -129,6 +137,7 @@ CoordinatorInput: TypeAlias = (
     | SyncerDone
     | SyncerFailed
     | BlockAccepted
+    | TargetLost
     | Finalized
     | BatchExecuted
     | SealTried
@@ -222,7 +231,7 @@ class Coordinator:
     def handle(self, event: CoordinatorInput) -> list[CoordinatorEffect]:
         """Apply one event. What makes no sense in this state changes nothing."""
         match event:
-            case Start() | TargetCommitted() | BlockAccepted():
+            case Start() | TargetCommitted() | BlockAccepted() | TargetLost():
                 return self._on_target(event)
             case SyncerTook() | SyncerDone() | SyncerFailed():
                 return self._on_syncer(event)
@@ -233,14 +242,18 @@ class Coordinator:
 
     # --- targets ----------------------------------------------------------------------------------
 
-    def _on_target(self, event: Start | TargetCommitted | BlockAccepted) -> list[CoordinatorEffect]:
+    def _on_target(
+        self, event: Start | TargetCommitted | BlockAccepted | TargetLost
+    ) -> list[CoordinatorEffect]:
         match event:
             case Start(target):
                 return self._on_start(target)
             case TargetCommitted(target):
                 return self._on_committed(target)
             case BlockAccepted(block):
-                return self._on_accepted(block)
+                return self._on_accepted(block, is_forced=False)
+            case TargetLost(block):
+                return self._on_accepted(block, is_forced=True)
 
     def _on_start(self, target: SyncTarget) -> list[CoordinatorEffect]:
         """IDLE -> INITIALIZING."""
@@ -259,13 +272,14 @@ class Coordinator:
         self.pivots += 1
         return self._go_on()
 
-    def _on_accepted(self, block: SyncTarget) -> list[CoordinatorEffect]:
-        """RUNNING -> RUNNING with another target, if the policy says so."""
+    def _on_accepted(self, block: SyncTarget, *, is_forced: bool) -> list[CoordinatorEffect]:
+        """RUNNING -> RUNNING with another target, if the policy says so or there is no choice."""
         if self._state is not State.RUNNING:
             return []
         newest = self._waiting or self._updating or self._target
         assert newest is not None
-        if self._policy.decide(block, newest) is Decision.SKIP:
+        is_wanted = self._policy.decide(block, newest) is not Decision.SKIP
+        if not is_wanted and not (is_forced and block.number > newest.number):
             return []
         self._waiting = block
         return self._go_on()

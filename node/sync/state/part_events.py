@@ -46,6 +46,9 @@ class BatchStored:
     id: int
     invalid: InvalidBlock | None
     """As `Chain.store_batch` gives it."""
+    lowest: Block | None = None
+    """The lowest block that is stored whole with all between it and the batch, without its body;
+    None if that is the batch's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
     COVERAGE   first key -> last key of a range whose accounts are those of the target's state
     ACCOUNTS   accounts; what lies outside of the coverage is of no meaning
     BRANCHES   belong to the accounts only while the state is whole
-    META       "state_sync" -> number: 4, hash: 32, state root: 32, history root: 32, whole: 1,
-               covered accounts: 8 bytes, big-endian
+    META       how far it is, in `node.chain.state_progress`
 
 Coverage and accounts change together, and so do target and accounts: whenever the process ends,
 what is stored fits together. No commit needs to wait for the disk for that.
@@ -14,21 +13,22 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from struct import Struct
 from typing import Final
 
 from node.accounts import trie
-from node.accounts.pages import ROOT, accounts_below
 from node.accounts.records import Records
+from node.chain.state_progress import (
+    StoredProgress,
+    accounts_in_trie,
+    load_progress,
+    save_progress,
+)
 from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer
 from node.sync.state import coverage as stored_coverage
 from node.sync.state.block_changes import BlockChanges, Change, merged
 from node.sync.state.coverage import EVERYTHING, Coverage, Span
 from node.sync.state.target import SyncTarget
-from protocols.types import Address, Hash32
-
-_KEY: Final = b"state_sync"
-_ROW: Final = Struct(">I32s32s32s?Q")
+from protocols.types import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +59,22 @@ NOTHING: Final = StoredSync(target=None, is_whole=False, accounts=0)
 
 def load(reader: Reader) -> StoredSync:
     """Read how far it has come. The coverage is `coverage.load`."""
-    row = reader.get(Table.META, _KEY)
-    if row is None:
+    found = load_progress(reader)
+    if found is None:
         return NOTHING
-    number, block_hash, state_root, history_root, is_whole, accounts = _ROW.unpack(row)
     target = SyncTarget(
-        number=number,
-        hash=Hash32(block_hash),
-        state_root=Hash32(state_root),
-        history_root=Hash32(history_root),
+        number=found.number,
+        hash=found.hash,
+        state_root=found.state_root,
+        history_root=found.history_root,
     )
-    return StoredSync(target, is_whole, accounts)
+    return StoredSync(target, found.is_whole, found.accounts)
 
 
 def begin(writer: Writer, target: SyncTarget) -> None:
     """Start from zero. Accounts that are there go when their range is written."""
     stored_coverage.save(writer, stored_coverage.load(writer), Coverage())
     _save(writer, StoredSync(target, is_whole=False, accounts=0))
-
-
-def forget(writer: Writer) -> None:
-    """Remove all notes of a sync that is over, and leave the accounts."""
-    stored_coverage.save(writer, stored_coverage.load(writer), Coverage())
-    writer.delete(Table.META, _KEY)
 
 
 def write_parts(writer: Writer, parts: Sequence[ProvenPart]) -> None:
@@ -112,7 +105,7 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
     target, changes = blocks[-1].block, merged(blocks)
     if stored.is_whole:
         is_whole = trie.update(writer, changes) == target.state_root
-        _save(writer, StoredSync(target, is_whole, _accounts_in_trie(writer)))
+        _save(writer, StoredSync(target, is_whole, accounts_in_trie(writer)))
         return
     covered = stored_coverage.load(writer).clip(changes.items())
     accounts = stored.accounts
@@ -147,7 +140,7 @@ def keep_equal(writer: Writer, target: SyncTarget, differing: Sequence[Span]) ->
     coverage = Coverage([EVERYTHING])
     for span in differing:
         coverage.subtract(*span)
-    accounts = _accounts_in_trie(writer) - sum(_count(writer, *span) for span in coverage.gaps())
+    accounts = accounts_in_trie(writer) - sum(_count(writer, *span) for span in coverage.gaps())
     stored_coverage.save(writer, stored_coverage.load(writer), coverage)
     _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
 
@@ -187,13 +180,17 @@ def _count(reader: Reader, start: bytes, end: bytes) -> int:
     return sum(1 for _ in reader.scan(Table.ACCOUNTS, start, end + b"\0"))
 
 
-def _accounts_in_trie(reader: Reader) -> int:
-    branch = reader.get(Table.BRANCHES, ROOT.key)
-    return _count(reader, *EVERYTHING) if branch is None else accounts_below(branch)
-
-
 def _save(writer: Writer, sync: StoredSync) -> None:
     target = sync.target
     assert target is not None, "begin comes first"
-    fields = target.number, target.hash, target.state_root, target.history_root
-    writer.put(Table.META, _KEY, _ROW.pack(*fields, sync.is_whole, sync.accounts))
+    save_progress(
+        writer,
+        StoredProgress(
+            number=target.number,
+            hash=target.hash,
+            state_root=target.state_root,
+            history_root=target.history_root,
+            is_whole=sync.is_whole,
+            accounts=sync.accounts,
+        ),
+    )

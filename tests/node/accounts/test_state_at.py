@@ -18,7 +18,7 @@ ADDRESSES = list(STATE)
 def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -> None:
     diff = Diff.between(writer, changes)
     update = trie.plan(writer, diff.changes)
-    record(writer, height, diff, update.branches)
+    record(writer, height, diff, update)
     update.write(writer)
 
 

@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 
+from node.accounts import trie
+from node.accounts.range_proof import FIRST_ADDRESS
 from node.blocks.block import Block
 from node.chain import history_tree
 from node.chain.block_operations import OperationKind
@@ -21,8 +23,10 @@ from node.errors import NoStateError, StorageError
 from node.storage.memory import MemoryStore
 from node.storage.store import Table, Writer
 from node.sync.state import coverage as stored_coverage
-from node.sync.state.coverage import EVERYTHING, Coverage
+from node.sync.state import state_store
+from node.sync.state.coverage import Coverage
 from node.sync.state.finalizer import FinalizeError, finalize
+from node.sync.state.state_store import NOTHING
 from tests.build.blocks import digest, transaction
 from tests.build.chain import contents, push_one
 from tests.build.keys import address
@@ -267,23 +271,92 @@ def test_a_window_below_what_was_pruned_is_pruned_again() -> None:
         assert contents(store)[table] == contents(expected)[table]
 
 
-def test_a_jump_over_blocks_starts_the_sync_again() -> None:
+def test_a_jump_over_blocks_needs_another_target_and_keeps_what_is_covered() -> None:
     builder = builder_of(24)
     chain, store = started(builder, 4)
     push_rest(chain, builder.blocks[4:9])
-    assert complete(chain, store, builder, 4) is None
+    covered = Coverage([(FIRST_ADDRESS, address(1))])
     with store.write() as writer:
-        stored_coverage.save(writer, Coverage(), Coverage([EVERYTHING]))
+        state_store.begin(writer, target_at(builder, 4))
+        stored_coverage.save(writer, Coverage(), covered)
     adopt(chain, builder, 24)
     with store.read() as reader:
-        assert state_head(reader) is None
         assert sync_target(reader) is None
-        assert not list(stored_coverage.load(reader))
+        assert list(stored_coverage.load(reader)) == list(covered)
+        assert state_store.load(reader).target == target_at(builder, 4)
     assert operations(store) == []
     chain.move_target(24)
     assert complete(chain, store, builder, 24) is None
     assert chain.seal().is_sealed
     assert chain.head == builder.head
+
+
+@pytest.mark.parametrize("executed", [0, 2, 8])
+def test_a_jump_during_replay_leaves_the_whole_state_that_was_reached(executed: int) -> None:
+    builder = builder_of(24)
+    chain, store = started(builder, 4)
+    push_rest(chain, builder.blocks[4:14])
+    assert complete(chain, store, builder, 4) is None
+    reached = 4
+    while reached < 4 + executed:
+        assert chain.execute_accepted(1) == Replayed(1)
+        with store.read() as reader:
+            found = state_head(reader)
+        assert found is not None
+        reached = next(each.number for each in builder.blocks if each.hash == found)
+    adopt(chain, builder, 24)
+    with store.read() as reader:
+        assert state_head(reader) is None
+        assert stored_coverage.load(reader).is_everything
+        kept = state_store.load(reader)
+        assert kept.target == target_at(builder, reached)
+        assert kept.is_whole
+        assert kept.accounts == len(list(reader.scan(Table.ACCOUNTS)))
+        assert trie.root(reader) == kept.target.state_root
+    chain.move_target(24)
+    assert complete(chain, store, builder, 24) is None
+    assert chain.seal().is_sealed
+    assert chain.head == builder.head
+
+
+@pytest.mark.parametrize("height", [4, 6, 10, 12])
+def test_a_chain_that_is_left_behind_keeps_the_state_of_its_newest_final_block(height: int) -> None:
+    builder = builder_of(24)
+    store = MemoryStore()
+    chain = full_chain(GENESIS, store)
+    chain.push(builder.blocks[:height])
+    final = POLICY.macro_at_or_before(height)
+    adopt(chain, builder, 24)
+    assert not chain.has_state
+    with store.read() as reader:
+        kept = state_store.load(reader)
+        assert kept.target == target_at(builder, final)
+        assert kept.is_whole
+        assert stored_coverage.load(reader).is_everything
+        assert kept.accounts == len(list(reader.scan(Table.ACCOUNTS)))
+        assert trie.root(reader) == kept.target.state_root
+        assert not list(reader.scan(Table.UNDO))
+
+
+def test_a_chain_that_knows_only_genesis_keeps_nothing_of_its_state() -> None:
+    builder, store = builder_of(24), MemoryStore()
+    chain = full_chain(GENESIS, store)
+    chain.push(builder.blocks[:3])
+    adopt(chain, builder, 24)
+    with store.read() as reader:
+        assert state_store.load(reader) == NOTHING
+        assert not list(stored_coverage.load(reader))
+
+
+def test_an_adoption_that_fails_changes_no_account() -> None:
+    builder = builder_of(24)
+    store = MemoryStore()
+    chain = full_chain(GENESIS, store)
+    chain.push(builder.blocks[:6])
+    before = contents(store)
+    assert isinstance(chain.adopt_macro_blocks([builder.block_at(24)])[0], InvalidBlock)
+    assert contents(store) == before
+    assert chain.has_state
 
 
 def test_a_chain_that_was_away_starts_with_its_accounts() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from node.accounts import trie
 from node.accounts.range_proof import LAST_ADDRESS
 from node.accounts.records import records_of
+from node.chain.state_progress import forget_progress
 from node.storage.memory import MemoryStore
 from node.storage.store import DELETED_AT_ONCE, Table
 from node.sync.state import coverage as stored_coverage
@@ -75,7 +76,7 @@ def test_nothing_is_stored_before_a_sync_and_after_one() -> None:
         state_store.begin(writer, target(5))
         state_store.write_parts(writer, [part({}, EVERYTHING)])
         assert state_store.load(writer) == StoredSync(target(5), is_whole=False, accounts=0)
-        state_store.forget(writer)
+        forget_progress(writer)
         assert state_store.load(writer) == NOTHING
         assert list(writer.scan(Table.COVERAGE)) == list(writer.scan(Table.META)) == []
 
