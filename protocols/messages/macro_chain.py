@@ -13,6 +13,10 @@ MAX_MACRO_LOCATORS: Final = 8
 MAX_EPOCHS: Final = 1000
 """Election hashes in one response: 33 KB. Whoever lacks more asks again."""
 
+MAX_READ_EPOCHS: Final = 1900
+"""Election hashes that are read: what fits into the largest response. One too many is read and not
+believed, so that it is judged as the claim that it is and not as a slip in the encoding."""
+
 _MAX_UINT32 = 0xFFFF_FFFF
 
 
@@ -64,7 +68,7 @@ class MacroChainResponse:
     """
 
     epochs: tuple[Hash32, ...]
-    """Election blocks after the locator, ascending."""
+    """Election blocks after the locator, ascending. More than MAX_EPOCHS are a false claim."""
     checkpoint: Checkpoint | None
     """Above all of `epochs` and above the locator. Nil when epochs were left out."""
 
@@ -84,7 +88,7 @@ class MacroChainResponse:
         if isinstance(fields, Refusal):
             return fields
         return cls(
-            epochs=fields.hashes(maximum=MAX_EPOCHS), checkpoint=_read_checkpoint(fields.raw())
+            epochs=fields.hashes(maximum=MAX_READ_EPOCHS), checkpoint=_read_checkpoint(fields.raw())
         )
 
 

@@ -31,6 +31,7 @@ from protocols.messages.history_chunk import (
 from protocols.messages.macro_chain import (
     MAX_EPOCHS,
     MAX_MACRO_LOCATORS,
+    MAX_READ_EPOCHS,
     Checkpoint,
     MacroChainRequest,
     MacroChainResponse,
@@ -52,7 +53,7 @@ from protocols.types import Hash32
         (MacroChainRequest.decode, pack([[bytes(32)] * (MAX_MACRO_LOCATORS + 1), 1])),
         (MacroChainRequest.decode, pack([[bytes(32)], 0])),
         (MacroChainRequest.decode, pack([[bytes(32)], MAX_EPOCHS + 1])),
-        (MacroChainResponse.decode, pack([0, [bytes(32)] * (MAX_EPOCHS + 1), None])),
+        (MacroChainResponse.decode, pack([0, [bytes(32)] * (MAX_READ_EPOCHS + 1), None])),
         (MacroChainResponse.decode, pack([0, [], [1]])),
         (MacroChainResponse.decode, pack([0, [], [2**32, bytes(32)]])),
         (BatchSetRequest.decode, pack([bytes(32), 2**32])),
@@ -117,6 +118,15 @@ def test_the_largest_answers_fit_into_their_limits() -> None:
     assert len(proof) <= RequestProtocol.TRANSACTIONS_PROOF.limits.max_response_bytes
     assert len(chunk) <= RequestProtocol.HISTORY_CHUNK.limits.max_response_bytes
     assert len(macro_chain) <= RequestProtocol.MACRO_CHAIN.limits.max_response_bytes
+
+
+def test_a_claim_over_the_limit_is_read_so_that_it_can_be_judged() -> None:
+    epochs = (Hash32(bytes(32)),) * MAX_READ_EPOCHS
+    payload = MacroChainResponse(epochs=epochs, checkpoint=None).encode()
+    assert len(payload) <= RequestProtocol.MACRO_CHAIN.limits.max_response_bytes
+    read = MacroChainResponse.decode(payload)
+    assert isinstance(read, MacroChainResponse)
+    assert len(read.epochs) > MAX_EPOCHS
 
 
 @pytest.mark.parametrize(
