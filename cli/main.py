@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "keys": ("cli.keys:keys", "Make keys and show what they are known by."),
     "config": ("cli.config:config", "Show and check settings."),
     "net": ("cli.net:net", "Start, watch and break local networks of real daemons."),
+    "experiment": ("cli.experiment:experiment", "Run a network that shows one thing."),
     "chain": ("cli.chain:chain", "Make chains to synchronise."),
     "completion": ("cli.completion:completion", "Print the completion script of a shell."),
 }

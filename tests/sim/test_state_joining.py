@@ -70,6 +70,12 @@ async def test_a_late_full_node_fetches_the_state(
     await nodes.until(has_come, within_s=30)
     await check_equal(nodes)
     assert phases == ["searching", "macro_sync", "state_sync", "live"]
+    record = late.node.status()["state_synced"]
+    assert 0 <= record["seconds"] < 30
+    assert record["height"] >= record["target"] > 0
+    assert 0 < record["accounts"] == record["leaves"] <= len(accounts(late))
+    assert (record["blocks_behind"], record["attempts"], record["restarts"]) == (0, 1, 0)
+    assert all(node.node.status()["state_synced"] is None for node in nodes.nodes[:-1])
     # It keeps a validity window, as the others do, and no more.
     assert late.node.chain.is_pruned(30)
     assert all(node.faults == [] for node in nodes.nodes)
@@ -207,7 +213,11 @@ async def test_a_static_sync_queues_nothing_and_follows_afterwards(
         assert (status["state_sync"] or {"queued": 0})["queued"] == 0
         await trio.sleep(0.05)
     assert late.node.chain.has_state
-    assert max(nodes.heights()) - late.height >= 2
+    behind = max(nodes.heights()) - late.height
+    assert behind >= 2
+    record = late.node.status()["state_synced"]
+    assert record["height"] == record["target"]
+    assert record["blocks_behind"] == behind
     await nodes.until(lambda: is_live(late), within_s=60)
     await nodes.until_agreed(within_s=20)
     assert accounts(late) == accounts(nodes.nodes[0])

@@ -18,8 +18,8 @@ from node.profiles import Profile
 from node.sync.state.strategy import SyncStrategy
 from node.testnet.layout import Description, NetworkFolder
 from node.testnet.population import Population
-from node.testnet.prepare import add_nodes, policy_of, prepare
-from node.testnet.spec import NetworkSpec, NodeGroup, Topology, nodes_of
+from node.testnet.prepare import add_nodes, add_specs, policy_of, prepare
+from node.testnet.spec import NetworkSpec, NodeGroup, NodeSpec, Topology, nodes_of
 from node.testnet.workload import BALANCE
 
 NOW_MS = 1_750_000_000_000
@@ -65,6 +65,27 @@ def test_every_node_is_told_how_to_fetch_a_state(tmp_path: Path) -> None:
     plain, _ = made(tmp_path / "plain", spec_of())
     sync = NodeConfig.load(plain.node("full-1").config).sync
     assert (sync.strategy, sync.pivot_interval) == (SyncStrategy.DYNAMIC, 10_000)
+
+
+def test_a_node_may_fetch_its_state_in_a_way_of_its_own(tmp_path: Path) -> None:
+    network, description = made(tmp_path, replace(spec_of(), sync="dynamic", pivot_interval=40))
+    new = [
+        NodeSpec(name=name, profile="full", is_validator=False, sync=name)
+        for name in ("static", "dynamic")
+    ]
+    grown = add_specs(description, network, new)
+
+    assert Description.load(network) == grown
+    configs = {node.name: NodeConfig.load(network.node(node.name).config) for node in new}
+    assert {name: each.sync.strategy for name, each in configs.items()} == {
+        "static": SyncStrategy.STATIC,
+        "dynamic": SyncStrategy.DYNAMIC,
+    }
+    assert {each.sync.pivot_interval for each in configs.values()} == {40}
+    # They dial those that are there, and not each other.
+    for name, other in (("static", "dynamic"), ("dynamic", "static")):
+        newcomer = NodeKeys.load(network.node(other).keys).peer_id
+        assert not any(seed.endswith(newcomer) for seed in configs[name].seeds)
 
 
 def test_all_files_are_there(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Ending processes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from node.testnet.processes import end_processes, kill_processes
+from node.testnet.processes import children_of, end_processes, kill_processes
 
 WAITING = "print('up', flush=True); __import__('signal').pause()"
 STUBBORN = (
@@ -49,3 +50,13 @@ def test_killing_waits_for_the_end_and_ignores_the_dead(
     assert [process.wait() for process in processes.values()] == [-9, -9]
 
     assert end_processes(pids, timeout_s=10) == []
+
+
+def test_children_are_those_that_run(processes: dict[str, subprocess.Popen[str]]) -> None:
+    pids = {process.pid for process in processes.values()}
+    assert pids <= set(children_of(os.getpid()))
+
+    kill_processes({"willing": processes["willing"].pid}, timeout_s=10)
+    # It is a zombie until its parent asks for its end.
+    assert pids & set(children_of(os.getpid())) == {processes["stubborn"].pid}
+    assert children_of(processes["stubborn"].pid) == []
