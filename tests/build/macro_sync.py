@@ -167,6 +167,8 @@ class Forger:
                     harness.fail(sent.id)
             elif sent.id.asker is Asker.MACRO_CHAIN:
                 self.claim(harness)
+            else:
+                harness.fail(sent.id)
 
 
 def serve_round(harness: SyncHarness, servers: dict[PeerId, ChainBuilder | Forger]) -> bool:

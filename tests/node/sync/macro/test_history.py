@@ -4,11 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from node.blocks.body import MicroBody
+from node.serve.blocks_proof import serve_blocks_proof
+from node.serve.transactions_proof import serve_transactions_proof
 from node.sync.macro.fetcher import EndReason, Fetcher
 from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
+from protocols.messages.blocks_proof import BlocksProofRequest, BlocksProofResponse
 from protocols.messages.history_chunk import HistoryChunkRequest
 from protocols.messages.missing_blocks import MissingBlocksRequest
+from protocols.messages.transactions_proof import (
+    TransactionsProofRequest,
+    TransactionsProofResponse,
+)
 from protocols.types import Direction, Height
 from tests.build.history import (
     SMALL_LIMITS,
@@ -21,6 +29,7 @@ from tests.build.history import (
     with_sets,
 )
 from tests.build.history_peers import EQUIVOCATION, LENGTH, cutting, history
+from tests.build.keys import SMALL_POLICY
 from tests.build.sync import ALICE, BOB, CAROL
 
 # Asking.
@@ -244,3 +253,25 @@ def test_a_whole_body_is_fetched_where_transactions_do_not_suffice() -> None:
             harness.adopt()
     assert harness.is_done
     assert bodies == [BlockRequest(hash=hash_at(EQUIVOCATION), with_body=True)]
+
+
+def test_what_has_been_fetched_can_be_proven_to_others() -> None:
+    """Every block and transaction from genesis, as a node that executed them all proves it."""
+    harness = started(ALICE, BOB)
+    harness.run()
+    ours, theirs = harness.chain, history().chain
+    for block in history().blocks:
+        election = hash_at(
+            min(SMALL_POLICY.election_after(block.number - 1), 3 * SMALL_POLICY.epoch_length)
+        )
+        blocks = BlocksProofRequest(election_head=election, numbers=(block.number,))
+        answer = serve_blocks_proof(blocks, ours)
+        assert answer == serve_blocks_proof(blocks, theirs)
+        assert isinstance(answer, BlocksProofResponse), block.number
+        if not isinstance(block.body, MicroBody):
+            continue
+        for transaction in block.body.transactions:
+            request = TransactionsProofRequest(transactions=(transaction.hash,), verifier=None)
+            proof = serve_transactions_proof(request, ours)
+            assert proof == serve_transactions_proof(request, theirs)
+            assert isinstance(proof, TransactionsProofResponse)

@@ -1,14 +1,19 @@
 """Light macro sync: the same macro head from anywhere, whoever leaves, is silent or lies."""
 
+from dataclasses import replace
+
 import pytest
 
 from node.errors import Fault
 from node.net.network import Verdict
+from node.serve.macro_chain import serve_macro_chain
+from node.services.sync_answers import decode_answer
 from node.sync.effects import AdoptMacroBlocks
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase
 from node.sync.tickets import Asker
 from protocols.messages.block import BlockRequest
+from protocols.messages.macro_chain import MAX_EPOCHS, MacroChainRequest
 from protocols.status import ResponseStatus
 from protocols.types import PeerId
 from tests.build.chain import ChainBuilder
@@ -328,3 +333,27 @@ def test_proven_claim_keeps_consensus_away() -> None:
 
     assert harness.height == 2 * EPOCH
     assert not harness.machine.is_established
+
+
+def test_claims_that_are_cut_are_asked_for_again_from_where_they_end() -> None:
+    """As where a chain has more than the thousand epochs that an answer may have."""
+    harness = light()
+    server = chain_of(LONGEST)
+    harness.join(ALICE)
+    claims = 0
+    while harness.list_of(ALICE) is not PeerList.LIVE:
+        for sent in harness.open_requests(Asker.MACRO_CHAIN, ALICE):
+            assert isinstance(sent.request, MacroChainRequest)
+            assert sent.request.max_epochs == MAX_EPOCHS
+            request = replace(sent.request, max_epochs=2)
+            harness.bring(decode_answer(sent, serve_macro_chain(request, server.chain).encode()))
+            claims += 1
+        for sent in tuple(harness.requests.values()):
+            if sent.id.asker is not Asker.MACRO_CHAIN:
+                harness.serve(sent, server.chain)
+        harness.settle()
+
+    # Five epochs, two at a time, and once more to hear that there is nothing newer.
+    assert claims == 4
+    assert harness.chain.macro_head == server.chain.macro_head
+    assert harness.reports == []
