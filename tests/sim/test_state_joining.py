@@ -73,7 +73,7 @@ async def test_a_late_full_node_fetches_the_state(
     record = late.node.status()["state_synced"]
     assert 0 <= record["seconds"] < 30
     assert record["height"] >= record["target"] > 0
-    assert 0 < record["accounts"] == record["leaves"] <= len(accounts(late))
+    assert record["leaves"] >= record["accounts"] == len(accounts(late))
     assert (record["blocks_behind"], record["attempts"], record["restarts"]) == (0, 1, 0)
     assert all(node.node.status()["state_synced"] is None for node in nodes.nodes[:-1])
     # It keeps a validity window, as the others do, and no more.
