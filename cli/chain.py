@@ -1,19 +1,21 @@
 """`headway chain`."""
 
-import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import Duration
+from cli.progress import progress_bar
 from node.errors import ConfigError
 from node.policy import Policy
 from node.testnet.spec import MAX_ACCOUNTS
+
+if TYPE_CHECKING:
+    from node.testnet.generate import GeneratedSpec
 
 DEFAULT_BLOCKS: Final = 10_000
 DEFAULT_ACCOUNTS: Final = 64
@@ -97,11 +99,7 @@ def generate(
     accounts are in FOLDER/accounts.bin, which belongs to FOLDER/genesis.json.
     """
     # Only this command signs and stores: the others of the program start without that.
-    from node.testnet.generate import (  # noqa: PLC0415
-        GeneratedSpec,
-        address_of,
-        generate_chain,
-    )
+    from node.testnet.generate import GeneratedSpec  # noqa: PLC0415
 
     if blocks is None:
         blocks = DEFAULT_BLOCKS if accounts is None else 0
@@ -126,42 +124,24 @@ def generate(
         )
     except (ConfigError, ValueError) as error:
         raise CommandError(ExitCode.USAGE, str(error)) from error
+    _make(spec, folder)
+
+
+def _make(spec: "GeneratedSpec", folder: Path) -> None:
+    """Make it, and say how to use it."""
+    from node.testnet.generate import address_of, generate_chain  # noqa: PLC0415
+
     now_ms = time.time_ns() // 1_000_000
     with ExitStack() as stack:
         height = generate_chain(
             spec,
             folder,
             now_ms=now_ms,
-            progress=_bar(stack, "blocks", blocks),
-            accounts_progress=_bar(stack, "accounts", spec.accounts),
+            progress=progress_bar(stack, "blocks", spec.blocks),
+            accounts_progress=progress_bar(stack, "accounts", spec.accounts),
         )
     click.echo(f"{spec.accounts} accounts, {height} blocks in {folder}", err=True)
     click.echo(f"start    headway run --config {folder / 'config.toml'}", err=True)
     network = f"--genesis {folder / 'genesis.json'} --seed {address_of(folder)}"
     click.echo(f"join     headway init NEW --profile light {network}", err=True)
     click.echo("         headway run --config NEW/config.toml --min-peers 1", err=True)
-
-
-def _bar(stack: ExitStack, label: str, length: int) -> Callable[[int], None]:
-    """Return what shows progress on a terminal, from its first call on.
-
-    Args:
-        stack: Holds the bar that is shown; the one before ends.
-        label: Of the bar.
-        length: What the count leads to.
-    """
-    # Hidden elsewhere: what is no terminal would get each step as a line.
-    is_shown = length and sys.stderr.isatty()
-    bar = click.progressbar(length=length, label=label, file=sys.stderr, hidden=not is_shown)
-    done = -1
-
-    def progress(count: int) -> None:
-        nonlocal done
-        if done < 0:
-            stack.close()
-            stack.enter_context(bar)
-            done = 0
-        bar.update(min(count, length) - done)
-        done = min(count, length)
-
-    return progress

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cli.net_options import (
     wait_timeout_option,
 )
 from cli.output import Output
+from cli.progress import progress_bar
 from node.errors import ConfigError
 from node.testnet.control import report
 from node.testnet.layout import DEFAULT_NAME, NetworkFolder
@@ -44,7 +46,14 @@ def up(
     from node.testnet.prepare import prepare  # noqa: PLC0415 - only these commands sign keys.
 
     folder = NetworkFolder(all_networks() / spec.name)
-    description = prepare(spec, folder, timestamp_ms=time.time_ns() // 1_000_000)
+    with ExitStack() as stack:
+        accounts_progress = progress_bar(stack, "accounts", spec.accounts)
+        description = prepare(
+            spec,
+            folder,
+            timestamp_ms=time.time_ns() // 1_000_000,
+            accounts_progress=accounts_progress,
+        )
     if dry_run:
         click.echo(str(folder.path))
         return

@@ -46,7 +46,8 @@ STORED_AT_ONCE: Final = 1 << 17
 _MIDDLE: Final = ACCOUNT_BYTES.to_bytes(LENGTH_BYTES, "big") + bytes((BASIC,))
 """What stands between address and balance."""
 
-_ROW: Final = Struct(f">{ADDRESS_BYTES}s{len(_MIDDLE)}xQ")
+_ADDRESS: Final = Struct(f"{ADDRESS_BYTES}s{RECORD_BYTES - ADDRESS_BYTES}x")
+_BALANCE: Final = Struct(f">{ADDRESS_BYTES + len(_MIDDLE)}xQ")
 _RECORD: Final = Struct(f">{ADDRESS_BYTES}s{len(_MIDDLE)}sQ")
 _ITEM: Final = Struct(f"{ADDRESS_BYTES}s{LENGTH_BYTES}x{ACCOUNT_BYTES}s")
 
@@ -161,7 +162,9 @@ def _check(path: Path, payload: bytes) -> None:
     coins, last = 0, b""
     step = CHECKED_AT_ONCE * RECORD_BYTES
     for start in range(0, len(payload), step):
-        addresses, balances = zip(*_ROW.iter_unpack(payload[start : start + step]), strict=True)
+        part = payload[start : start + step]
+        addresses = [address for (address,) in _ADDRESS.iter_unpack(part)]
+        balances = [balance for (balance,) in _BALANCE.iter_unpack(part)]
         if last >= addresses[0] or not all(map(lt, addresses, addresses[1:])):
             raise ConfigError(f"{path}: addresses not ascending")
         if not min(balances):

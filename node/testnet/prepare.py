@@ -12,7 +12,7 @@ from node.errors import ConfigError
 from node.keys import NodeKeys
 from node.policy import Policy
 from node.testnet.layout import Description, NetworkFolder, NodePorts
-from node.testnet.population import GenesisAccounts, Population
+from node.testnet.population import GenesisAccounts, Population, Progress
 from node.testnet.ports import free_ports
 from node.testnet.spec import STATE_PROFILES, NetworkSpec, NodeSpec, new_names
 from node.testnet.topology import dials_of, dials_of_newcomer, neighbours_of
@@ -25,13 +25,20 @@ PRODUCER_TIMEOUT_FACTOR: Final = 4
 """A silent producer is skipped after four block times."""
 
 
-def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> Description:
+def prepare(
+    spec: NetworkSpec,
+    folder: NetworkFolder,
+    *,
+    timestamp_ms: int,
+    accounts_progress: Progress = lambda _: None,
+) -> Description:
     """Write all files of a network into a new folder.
 
     Args:
         spec: What it is made of.
         folder: Must not exist.
         timestamp_ms: Time of the genesis block.
+        accounts_progress: Called while many accounts are made.
 
     Raises:
         ConfigError: The folder exists or cannot be written.
@@ -47,7 +54,7 @@ def prepare(spec: NetworkSpec, folder: NetworkFolder, *, timestamp_ms: int) -> D
     # Named so that nobody takes it for a network: one that is there is there as a whole.
     unfinished = NetworkFolder(folder.path.with_name(f".{folder.path.name}.{os.getpid()}"))
     try:
-        _write(description, unfinished, timestamp_ms)
+        _write(description, unfinished, timestamp_ms, accounts_progress)
         unfinished.path.rename(folder.path)
     except OSError as error:
         raise ConfigError(f"{folder.path}: {error.strerror}") from error
@@ -125,12 +132,11 @@ def _ports(nodes: Sequence[NodeSpec]) -> dict[str, NodePorts]:
 
 
 def _genesis(
-    spec: NetworkSpec, keys: Mapping[str, NodeKeys], folder: NetworkFolder, timestamp_ms: int
+    spec: NetworkSpec,
+    keys: Mapping[str, NodeKeys],
+    accounts: GenesisAccounts,
+    timestamp_ms: int,
 ) -> Genesis:
-    accounts: GenesisAccounts = {}
-    if spec.load_tps or spec.accounts:
-        people = Population(seed=spec.seed, senders=spec.load_accounts, holders=spec.holders)
-        accounts = people.give_to(folder.genesis.parent)
     return Genesis.for_testnet(
         spec.seed,
         validators=[keys[node.name] for node in spec.nodes if node.is_validator],
@@ -141,11 +147,20 @@ def _genesis(
     )
 
 
-def _write(description: Description, folder: NetworkFolder, timestamp_ms: int) -> None:
+def _accounts(spec: NetworkSpec, folder: NetworkFolder, progress: Progress) -> GenesisAccounts:
+    if not (spec.load_tps or spec.accounts):
+        return {}
+    people = Population(seed=spec.seed, senders=spec.load_accounts, holders=spec.holders)
+    return people.give_to(folder.genesis.parent, progress)
+
+
+def _write(
+    description: Description, folder: NetworkFolder, timestamp_ms: int, progress: Progress
+) -> None:
     spec = description.spec
     keys = {node.name: NodeKeys.derive(spec.seed, node.name) for node in spec.nodes}
     folder.path.mkdir(parents=True)
-    genesis = _genesis(spec, keys, folder, timestamp_ms)
+    genesis = _genesis(spec, keys, _accounts(spec, folder, progress), timestamp_ms)
     genesis.save(folder.genesis)
     _write_nodes(spec, folder, keys, description.ports)
     description.save(folder)
