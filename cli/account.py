@@ -26,8 +26,9 @@ def account() -> None:
 def get(address: str, output: Output, timeout_s: float, **parameters: Any) -> None:
     """Show the account of ADDRESS, 40 hex digits, and the block that it is as of.
 
-    A node without state asks its peers and shows what one of them proves to it, as of its newest
-    final block. An address that nobody has sent coins to has an account with balance 0.
+    A node without state, or that is still fetching it, asks its peers and shows what one of them
+    proves to it, as of its newest final block. An address that nobody has sent coins to has an
+    account with balance 0.
     """
     if decode_hex(address, ADDRESS_BYTES) is None:
         raise CommandError(ExitCode.USAGE, f"{address!r} is not an address of 40 hex digits")

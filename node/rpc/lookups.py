@@ -44,12 +44,19 @@ class Found:
 
 
 async def account_by_address(view: NodeView, params: ParamReader) -> Any:
-    """Answer with an account: at the head, or at a macro block if it is proven."""
+    """Answer with an account: at the head, or at a macro block if it is proven.
+
+    A node that has not got its state yet has peers prove accounts, as one does that keeps none.
+    """
     address = Address(params.exactly("address", ADDRESS_BYTES))
+    name = f"account {address.hex()}"
     if view.chain.has_state:
         with suppress(NoStateError):
             return _account_json(address, view.chain.account(address).balance)
-    proven = await _prove(view, AccountQuestion(address), f"account {address.hex()}")
+    if view.chain.keeps_state:
+        # What it has of the state may be of any block, and in parts.
+        name += ", while this node fetches its state"
+    proven = await _prove(view, AccountQuestion(address), name)
     account, block = proven.answer.account, proven.answer.proven_by
     return Found(_account_json(address, account.balance), block, proven.peer)
 

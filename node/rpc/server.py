@@ -103,8 +103,10 @@ class RpcServer:
             return refusal
         if self._view.is_established:
             return PlainTextResponse("ready\n")
-        peers = len(self._view.peers)
+        peers, chain = len(self._view.peers), self._view.chain
         reason = f"consensus is not established; {peers} peers are connected\n"
+        if chain.keeps_state and not chain.has_state:
+            reason = f"the state is being fetched; {peers} peers are connected\n"
         return PlainTextResponse(reason, status_code=503)
 
     def _has_token(self, request: Request) -> bool:

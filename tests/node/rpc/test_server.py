@@ -14,6 +14,7 @@ from node.errors import ConfigError, ListenError, UnreachableError
 from node.rpc.client import Call, RpcClient, RpcError
 from node.rpc.server import MAX_REQUEST_BYTES, RpcServer, bind, load_token
 from tests.build.chain import ChainBuilder
+from tests.build.state_sync import GENESIS, syncing_chain
 from tests.node.rpc.fake_view import FakeView
 
 pytestmark = pytest.mark.network
@@ -101,6 +102,10 @@ async def test_readiness_says_why_not(server: RpcServer, view: FakeView) -> None
     status, reason = await _outside(lambda: _get(server, "/readyz"))
     assert status == 503
     assert "consensus is not established" in reason
+
+    view.chain = syncing_chain(GENESIS)
+    status, reason = await _outside(lambda: _get(server, "/readyz"))
+    assert (status, reason.partition(";")[0]) == (503, "the state is being fetched")
 
 
 async def test_a_request_that_is_too_long_is_refused(server: RpcServer) -> None:
