@@ -10,6 +10,7 @@ from tests.benchmarks import (
     pipeline,
     start,
     state_proofs,
+    static_vs_dynamic,
 )
 from tests.benchmarks.measure import Benchmark
 
@@ -17,6 +18,11 @@ _ALL = [
     Benchmark("sync_blocks_empty", "follow 1000 empty blocks", catch_up.sync_blocks_empty),
     Benchmark("sync_blocks_100tx", "follow 180 full blocks", catch_up.sync_blocks_100tx),
     Benchmark("macro_join", "join a chain of 100,000 blocks", macro_join.macro_join),
+    Benchmark(
+        static_vs_dynamic.NAME,
+        "join busy chains with both strategies",
+        static_vs_dynamic.sync_static_vs_dynamic,
+    ),
     Benchmark("block_apply", "push blocks of 0..1000 transactions", pipeline.block_apply),
     Benchmark("macro_verify", "check a quorum of 512 validators", pipeline.macro_verify),
     Benchmark("store_commit", "commit 1000 puts durably", pipeline.store_commit),
