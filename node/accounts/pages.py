@@ -77,6 +77,14 @@ class Place(NamedTuple):
 ROOT: Final = Place(0, b"")
 
 
+def place_above(address: bytes, depth: int) -> Place:
+    """Return the place at a depth, 0..40, that an address lies below."""
+    prefix = address[: (depth + 1) >> 1]
+    if depth % 2:
+        prefix = prefix[:-1] + bytes((prefix[-1] & 0xF0,))
+    return Place(depth, prefix)
+
+
 class Child(NamedTuple):
     """What a branch knows of a subtree."""
 

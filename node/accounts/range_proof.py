@@ -20,8 +20,11 @@ page that is walked through holds its records outside of `[start, L]`. So there 
 each state, range and number of accounts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import islice
+from operator import itemgetter
 from typing import Final, Self
 
 from node.accounts.bulk import hash_subtree
@@ -52,13 +55,16 @@ from node.accounts.proof_nodes import (
     decode_nodes,
     page_node,
 )
-from node.accounts.records import HEAD_BYTES, Records, encode_records
+from node.accounts.records import HEAD_BYTES, Records, records_of
 from node.crypto.hashes import hash32
 from node.storage.store import Reader, Table
 from protocols.types import ADDRESS_BYTES, Address, Hash32
 
 FIRST_ADDRESS: Final = Address(bytes(ADDRESS_BYTES))
 LAST_ADDRESS: Final = Address(b"\xff" * ADDRESS_BYTES)
+
+COLLECTED_AT_ONCE: Final = 256
+"""Accounts that are read before their bytes are counted: 16 MB of the largest ones."""
 
 _BEHIND: Final = FAN_OUT
 _BEFORE: Final = -1
@@ -92,6 +98,8 @@ class Verified:
     """Accounts of the state before the start."""
     total: int
     """Accounts of the state."""
+    branches: Mapping[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
+    """Branches of the subtrees that the answer holds as a whole: store key -> encoded branch."""
 
 
 def prove_range(
@@ -108,7 +116,7 @@ def prove_range(
     """
     leaves = _collect(reader, start, end, max_leaves, max_bytes)
     last = leaves[-1][0] if leaves else b""
-    return encode_records(leaves), _Prover(reader, start, last, end).prove()
+    return records_of(leaves).payload, _Prover(reader, start, last, end).prove()
 
 
 def verify_range(
@@ -198,11 +206,15 @@ def _collect(
     leaves: list[Record] = []
     left_bytes = max_bytes
     # No key is longer than the end, so the first one behind it is the end and a zero byte.
-    for address, value in reader.scan(Table.ACCOUNTS, start, end + b"\0"):
-        left_bytes -= HEAD_BYTES + len(value)
-        if leaves and (len(leaves) >= max_leaves or left_bytes < 0):
+    accounts = reader.scan(Table.ACCOUNTS, start, end + b"\0")
+    while several := list(islice(accounts, min(max_leaves - len(leaves), COLLECTED_AT_ONCE))):
+        values = sum(map(len, map(itemgetter(1), several)))
+        left_bytes -= HEAD_BYTES * len(several) + values
+        leaves += several
+        if left_bytes < 0:
             break
-        leaves.append((address, value))
+    while left_bytes < 0 and len(leaves) > 1:
+        left_bytes += HEAD_BYTES + len(leaves.pop()[1])
     return leaves
 
 
@@ -262,12 +274,13 @@ class _Verifier:
         self._nodes = iter(answer.nodes)
         self._next: Address | None = None
         self._before = 0
+        self._branches: dict[bytes, bytes] = {}
 
     def verify(self, root: Hash32) -> Verified | None:
         count = len(self._leaves)
         try:
             if self._range.covers_all:
-                child = hash_subtree(ROOT, self._leaves, 0, count, {})
+                child = hash_subtree(ROOT, self._leaves, 0, count, self._branches)
             else:
                 child = self._node(ROOT, 0, count)
         except RejectedError:
@@ -276,7 +289,12 @@ class _Verifier:
             return None
         if self._next is not None and not count:
             return None
-        return Verified(next=self._next, before=self._before, total=child.accounts)
+        return Verified(
+            next=self._next,
+            before=self._before,
+            total=child.accounts,
+            branches=self._branches,
+        )
 
     def _node(self, place: Place, first: int, end: int) -> Child:
         """Take the next node, which stands at a place, and the accounts that lie there."""
@@ -322,7 +340,9 @@ class _Verifier:
             if is_walked:
                 child = self._node(place.child(nibble), first, middle)
             else:
-                child = hash_subtree(place.child(nibble), self._leaves, first, middle, {})
+                child = hash_subtree(
+                    place.child(nibble), self._leaves, first, middle, self._branches
+                )
             put_child(branch, nibble, child)
             first = middle
         assert first == end, "every account lies in a child that is computed or walked through"

@@ -4,17 +4,25 @@
        ^                  |
        +--- failed -------+
 
-There are as many ranges as there are questions to ask at a time: when nothing waits, the widest one
-gives its upper half away, even while it is being asked for. What an answer then proves beyond the
-end of its range is fetched twice, and agrees.
+Once it is known how crowded the key space is, ranges are asked for in pieces that fit into one
+answer, one after the other: so accounts are written in their order, which is what the store does
+best, and pieces end where subtrees end, which makes proofs short. Before that, when nothing waits,
+the widest range gives its upper half away, even while it is being asked for. What an answer then
+proves beyond the end of its range is fetched twice, and agrees.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from node.sync.state.coverage import Span, after, key_of, width
 from protocols.types import Address, PeerId
+
+NIBBLE_BITS: Final = 4
+
+SUBTREES_MIN: Final = 8
+"""Subtrees in a piece that ends with one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +62,28 @@ class KeyRanges:
         self.waiting.remove(key_range)
         self._leased[key_range] = None
 
+    def carve(self, key_range: KeyRange, width: int) -> KeyRange:
+        """Part the first piece of a waiting range from it; both wait then.
+
+        Args:
+            key_range: Waiting.
+            width: Keys of the piece, at most; fewer if it can end where a subtree ends.
+
+        Returns:
+            The piece, or the range itself if it is no wider.
+        """
+        start = int.from_bytes(key_range.start, "big")
+        end = start + width
+        if end > int.from_bytes(key_range.end, "big"):
+            return key_range
+        # Subtrees of which eight or more fit in: less than an eighth is lost.
+        bits = max((width // SUBTREES_MIN).bit_length() - 1, 0) // NIBBLE_BITS * NIBBLE_BITS
+        end = max(end >> bits << bits, start + 1)
+        piece = KeyRange(key_range.start, key_of(end - 1), set(key_range.tried))
+        self.waiting.insert(self.waiting.index(key_range), piece)
+        key_range.start = key_of(end)
+        return piece
+
     def release(self, key_range: KeyRange) -> None:
         """Note that a leased range was not answered; it comes first."""
         del self._leased[key_range]
@@ -72,7 +102,7 @@ class KeyRanges:
         del self._leased[key_range]
         start = after(proven_to)
         if start is not None and start <= key_range.end:
-            self.waiting.append(KeyRange(start, key_range.end, set(tried)))
+            self.waiting.appendleft(KeyRange(start, key_range.end, set(tried)))
 
     def split(self, min_width: int) -> bool:
         """Let the widest leased range give its upper half away.

@@ -8,7 +8,9 @@ Questions, checks and parts together are bounded, so a slow disk holds the quest
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 
 from node.accounts.records import Records
 from node.sync.state.block_changes import RecentChanges
@@ -34,6 +36,8 @@ class _Check:
 class _Part:
     span: Span
     records: Records
+    branches: Mapping[bytes, bytes]
+    """Of whole subtrees among them."""
     number: Height
     """Of the block in whose state it was proven."""
 
@@ -139,7 +143,7 @@ class RangeFetcher:
         self.total = verified.total
         is_short = verified.next is not None and self._is_short(records)
         self._ranges.advance(about.key_range, last, tried=[check.peer] if is_short else [])
-        self._parts.append(_Part((start, last), records, about.target.number))
+        self._parts.append(_Part((start, last), records, verified.branches, about.target.number))
         return check.peer, Worth.SHORT if is_short else Worth.SOUND
 
     def take_parts(self, recent: RecentChanges) -> tuple[ProvenPart, ...]:
@@ -151,7 +155,7 @@ class RangeFetcher:
             if later is None:
                 self._ranges.add(part.span)
             else:
-                taken.append(ProvenPart(part.span, part.records, later))
+                taken.append(ProvenPart(part.span, part.records, later, part.branches))
         return tuple(taken)
 
     def _is_short(self, records: Records) -> bool:
@@ -167,8 +171,17 @@ class RangeFetcher:
         width = 2 * self._limits.range_leaves * KEY_SPACE
         return self._ranges.split(width // max(self.total, 1))
 
+    def _width(self) -> int:
+        """Return how many keys to ask for, so that their accounts most often fit into an answer."""
+        if self.total is None:
+            return KEY_SPACE
+        leaves = self._limits.range_leaves
+        # Addresses are hashes: of all pieces one in forty holds more than this and two deviations.
+        return max(leaves - 2 * isqrt(leaves), 1) * KEY_SPACE // max(self.total, 1)
+
     def _ask_one(self, target: SyncTarget, now: float) -> AskRange | None:
-        for key_range in self._candidates():
+        for waiting in self._candidates():
+            key_range = self._ranges.carve(waiting, self._width())
             about = AboutRange(key_range, key_range.span, target)
             question = self._questions.open(topic_of(target), about, now, tried=key_range.tried)
             if question is None:

@@ -2,7 +2,7 @@
 
     COVERAGE   first key -> last key of a range whose accounts are those of the target's state
     ACCOUNTS   accounts; what lies outside of the coverage is of no meaning
-    BRANCHES   belong to the accounts only while the state is whole
+    BRANCHES   each belongs to the accounts below it; until the state is whole many are missing
     META       how far it is, in `node.chain.state_progress`
 
 Coverage and accounts change together, and so do target and accounts: whenever the process ends,
@@ -10,12 +10,13 @@ what is stored fits together. No commit needs to wait for the disk for that.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from node.accounts import trie
+from node.accounts.missing_branches import complete, forget_above, forget_across
 from node.accounts.records import Records
 from node.chain.state_progress import (
     StoredProgress,
@@ -23,7 +24,7 @@ from node.chain.state_progress import (
     load_progress,
     save_progress,
 )
-from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer
+from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer, delete_range
 from node.sync.state import coverage as stored_coverage
 from node.sync.state.block_changes import BlockChanges, Change, merged
 from node.sync.state.coverage import EVERYTHING, Coverage, Span
@@ -52,6 +53,8 @@ class ProvenPart:
     """All that the range holds after that block."""
     later: tuple[BlockChanges, ...] = ()
     """What the blocks between that block and the target change, anywhere."""
+    branches: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Above whole subtrees of the range, by store key, as checking it has made them."""
 
 
 NOTHING: Final = StoredSync(target=None, is_whole=False, accounts=0)
@@ -74,6 +77,7 @@ def load(reader: Reader) -> StoredSync:
 def begin(writer: Writer, target: SyncTarget) -> None:
     """Start from zero. Accounts that are there go when their range is written."""
     stored_coverage.save(writer, stored_coverage.load(writer), Coverage())
+    delete_range(writer, Table.BRANCHES)
     _save(writer, StoredSync(target, is_whole=False, accounts=0))
 
 
@@ -85,7 +89,8 @@ def write_parts(writer: Writer, parts: Sequence[ProvenPart]) -> None:
     accounts = stored.accounts
     rolled: dict[int, list[Change]] = {}
     """Changes by the number of blocks that they are of: all end at the target."""
-    for part in parts:
+    # In the order of their keys: so pages of the store are filled one after the other.
+    for part in sorted(parts, key=lambda each: each.span):
         later = part.later
         if len(later) not in rolled:
             rolled[len(later)] = sorted(merged(later).items())
@@ -108,6 +113,7 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
         _save(writer, StoredSync(target, is_whole, accounts_in_trie(writer)))
         return
     covered = stored_coverage.load(writer).clip(changes.items())
+    forget_above(writer, (address for address, _ in covered))
     accounts = stored.accounts
     for address, value in covered:
         accounts -= writer.get(Table.ACCOUNTS, address) is not None
@@ -120,10 +126,10 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
 
 
 def build(writer: Writer) -> None:
-    """Make the branches of all accounts. The state is whole if the root is the target's."""
+    """Make the branches that are missing. The state is whole if the root is the target's."""
     stored = load(writer)
     assert stored.target is not None
-    root = trie.rebuild(writer)
+    root = complete(writer)
     is_everything = stored_coverage.load(writer).is_everything
     is_whole = is_everything and root == stored.target.state_root
     _save(writer, StoredSync(stored.target, is_whole, stored.accounts))
@@ -149,7 +155,11 @@ def _write_part(writer: Writer, part: ProvenPart, later: list[Change]) -> int:
     """Write what a range holds after later changes; return how many accounts that are."""
     start, end = part.span
     changes = later[bisect_left(later, (start,)) : bisect_left(later, (end + b"\0",))]
-    if not changes:
+    forget_across(writer, start, end)
+    writer.put_many(Table.BRANCHES, sorted(part.branches.items()))
+    if changes:
+        forget_above(writer, (address for address, _ in changes))
+    else:
         _delete_others(writer, part.span, part.records.addresses)
         writer.put_many(Table.ACCOUNTS, part.records.items())
         return len(part.records)

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.sync.state.coverage import EVERYTHING, Coverage, Span, key_of
+from node.sync.state.coverage import EVERYTHING, Coverage, Span, key_of, width
 from node.sync.state.key_ranges import KeyRange, KeyRanges
+from protocols.types import PeerId
 
 
 def all_spans(ranges: KeyRanges, leased: list[KeyRange]) -> list[Span]:
@@ -71,6 +72,9 @@ def test_no_key_is_lost_or_fetched_by_two(taken: list[tuple[int, int, int]]) -> 
         if action == 0 and ranges.waiting:
             leased.append(ranges.waiting[which % len(ranges.waiting)])
             ranges.lease(leased[-1])
+        elif action == 1 and ranges.waiting:
+            first = ranges.waiting[which % len(ranges.waiting)]
+            ranges.carve(first, 1 + (width(first.span) * percent // 99))
         elif action == 1:
             ranges.split(2)
         elif action == 2 and leased:
@@ -86,3 +90,30 @@ def test_no_key_is_lost_or_fetched_by_two(taken: list[tuple[int, int, int]]) -> 
     assert Coverage([*spans, *proven]).is_everything
     assert sum(1 for _ in Coverage(spans)) <= len(spans)
     assert list(Coverage(proven.gaps())) == list(Coverage(spans))
+
+
+def test_a_piece_is_parted_from_the_start_of_a_range() -> None:
+    ranges = KeyRanges([(key_of(5), key_of(99))])
+    piece = ranges.carve(ranges.waiting[0], 10)
+    assert [each.span for each in ranges.waiting] == [
+        (key_of(5), key_of(14)),
+        (key_of(15), key_of(99)),
+    ]
+    assert piece is ranges.waiting[0]
+    assert ranges.carve(piece, 10) is piece
+
+
+def test_a_piece_ends_where_a_subtree_ends_if_it_holds_several() -> None:
+    ranges = KeyRanges([(key_of(5), key_of(999))])
+    ranges.carve(ranges.waiting[0], 8 * 16 + 15)
+    assert ranges.waiting[0].end == key_of(8 * 16 + 15)
+    ranges.carve(ranges.waiting[1], 8 * 16 - 1)
+    assert ranges.waiting[1].span == (key_of(9 * 16), key_of(9 * 16 + 8 * 16 - 2))
+
+
+def test_who_failed_at_a_range_failed_at_its_pieces() -> None:
+    ranges = KeyRanges([EVERYTHING])
+    ranges.waiting[0].tried.add(PeerId("silent"))
+    piece = ranges.carve(ranges.waiting[0], 1)
+    assert piece.span == (key_of(0), key_of(0))
+    assert [each.tried for each in ranges.waiting] == [{PeerId("silent")}] * 2

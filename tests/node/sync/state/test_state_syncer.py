@@ -235,7 +235,7 @@ def test_it_moves_over_more_blocks_than_an_answer_has() -> None:
 def test_an_answer_that_cannot_be_rolled_forward_is_asked_for_again() -> None:
     source, world = made(MANY, limits=replace(LIMITS, kept_changes=5))
     slow = honest(source)
-    slow.latency_s = 2.0
+    slow.latency_s = 1.0
     world.start(slow, honest(source, "quick"))
     for _ in range(30):
         source.grow_randomly(4)

@@ -1,0 +1,78 @@
+"""Branches that are still missing above accounts, next to others that are there already.
+
+A stored branch belongs to the accounts below it as they are, and all branches below it are stored
+too. Whoever changes accounts without making their branches anew forgets all branches above them. So
+the root of everything can be computed from what is there, and only what is missing is made.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from node.accounts.bulk import hash_subtree
+from node.accounts.pages import (
+    FAN_OUT,
+    ROOT,
+    Child,
+    Place,
+    accounts_below,
+    encode_branch,
+    hash_branch,
+    place_above,
+    root_of,
+)
+from node.accounts.records import records_of
+from node.storage.store import Reader, Table, Writer
+from protocols.types import Address, Hash32
+
+BUILT_AT_ONCE: Final = 512
+"""Accounts of a subtree that is built from its accounts alone. What has more is looked into for
+branches that are there, at the price of having read so many in vain."""
+
+
+def complete(writer: Writer) -> Hash32:
+    """Make all branches that are missing, and return the root."""
+    return root_of(_Builder(writer).build(ROOT))
+
+
+def forget_above(writer: Writer, addresses: Iterable[Address]) -> None:
+    """Remove the branches above accounts that change."""
+    depths = range(_levels(writer))
+    keys = {place_above(address, depth).key for address in addresses for depth in depths}
+    for key in keys:
+        writer.delete(Table.BRANCHES, key)
+
+
+def forget_across(writer: Writer, start: Address, end: Address) -> None:
+    """Remove the branches above a key range, both ends included, and all inside of it."""
+    for depth in range(_levels(writer)):
+        first, last = place_above(start, depth).key, place_above(end, depth).key
+        for key in [key for key, _ in writer.scan(Table.BRANCHES, first, last + b"\0")]:
+            writer.delete(Table.BRANCHES, key)
+
+
+def _levels(reader: Reader) -> int:
+    """Return how many depths have branches, or may have."""
+    deepest = next(reader.scan(Table.BRANCHES, reverse=True), None)
+    return 0 if deepest is None else deepest[0][0] + 1
+
+
+class _Builder:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def build(self, place: Place) -> Child:
+        branch = self._writer.get(Table.BRANCHES, place.key)
+        if branch is not None:
+            return Child(accounts_below(branch), hash_branch(branch))
+        accounts = self._writer.scan(Table.ACCOUNTS, place.prefix, place.end)
+        items = list(islice(accounts, BUILT_AT_ONCE + 1))
+        if len(items) <= BUILT_AT_ONCE:
+            branches: dict[bytes, bytes] = {}
+            child = hash_subtree(place, records_of(items), 0, len(items), branches)
+            self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
+            return child
+        children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
+        branch = encode_branch(children)
+        self._writer.put(Table.BRANCHES, place.key, branch)
+        return Child(sum(child.accounts for child in children), hash_branch(branch))

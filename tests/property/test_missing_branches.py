@@ -1,0 +1,88 @@
+"""Branches that are made next to others which are there already."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.accounts import trie
+from node.accounts.missing_branches import complete, forget_above, forget_across
+from node.storage.memory import MemoryStore
+from node.storage.store import Reader, Table, delete_range
+from protocols.types import Address
+from tests.build.states import keys, states, store_of
+
+State = dict[Address, bytes]
+
+changes = st.dictionaries(keys, st.none() | st.binary(min_size=1, max_size=3), max_size=8)
+
+
+def branches_of(reader: Reader) -> dict[bytes, bytes]:
+    return dict(reader.scan(Table.BRANCHES))
+
+
+def all_branches(reader: Reader) -> dict[bytes, bytes]:
+    """Return the branches of the stored accounts, made from nothing else."""
+    fresh = MemoryStore()
+    with fresh.write() as writer:
+        writer.put_many(Table.ACCOUNTS, list(reader.scan(Table.ACCOUNTS)))
+        trie.rebuild(writer)
+        return branches_of(writer)
+
+
+@given(states, st.lists(keys, max_size=5))
+def test_what_is_missing_is_made(state: State, missing: list[Address]) -> None:
+    store, root = store_of(state)
+    with store.write() as writer:
+        whole = branches_of(writer)
+        forget_above(writer, missing)
+        assert complete(writer) == root
+        assert branches_of(writer) == whole
+
+
+@given(states)
+def test_all_may_be_missing(state: State) -> None:
+    store, root = store_of(state)
+    with store.write() as writer:
+        delete_range(writer, Table.BRANCHES)
+        assert complete(writer) == root
+        assert branches_of(writer) == all_branches(writer)
+
+
+@given(states, changes)
+def test_what_stays_above_changed_accounts_belongs_to_them(
+    state: State, changed: dict[Address, bytes | None]
+) -> None:
+    store, _ = store_of(state)
+    with store.write() as writer:
+        forget_above(writer, changed)
+        for address, value in changed.items():
+            if value is None:
+                writer.delete(Table.ACCOUNTS, address)
+            else:
+                writer.put(Table.ACCOUNTS, address, value)
+        assert branches_of(writer).items() <= all_branches(writer).items()
+        expected = trie.root_from_records(writer.scan(Table.ACCOUNTS))  # type: ignore[arg-type]
+        assert complete(writer) == expected
+
+
+@given(states, states, st.tuples(keys, keys))
+def test_what_stays_around_a_range_belongs_to_its_accounts(
+    state: State, other: State, ends: tuple[Address, Address]
+) -> None:
+    start, end = sorted(ends)
+    store, _ = store_of(state)
+    with store.write() as writer:
+        forget_across(writer, start, end)
+        delete_range(writer, Table.ACCOUNTS, start, end + b"\0")
+        inside = sorted((key, each) for key, each in other.items() if start <= key <= end)
+        writer.put_many(Table.ACCOUNTS, inside)
+        assert branches_of(writer).items() <= all_branches(writer).items()
+
+
+def test_deep_branches_are_found() -> None:
+    state = {Address(number.to_bytes(20, "big")): b"x" for number in range(300)}
+    store, _ = store_of(state)
+    with store.write() as writer:
+        assert len(branches_of(writer)) > 38
+        forget_above(writer, [Address((299).to_bytes(20, "big"))])
+        assert len(branches_of(writer)) == 1
+        assert complete(writer) == trie.root_from_records(state.items())
