@@ -7,6 +7,9 @@ from typing import Final
 import trio
 
 from node.blocks.block import Block
+from node.chain.chain import Chain
+from node.chain.results import Pushed
+from node.chain.retention import Retention
 from node.chain.view import ChainView
 from node.net.network import Handler
 from node.serve.block import serve_block
@@ -19,8 +22,9 @@ from protocols.messages.head import HeadRequest
 from protocols.messages.history_chunk import HistoryChunkRequest, HistoryChunkResponse
 from protocols.messages.macro_chain import MacroChainRequest, MacroChainResponse
 from protocols.status import Refusal, ResponseStatus
-from protocols.types import PeerId
+from protocols.types import Height, PeerId
 from tests.build.blocks import transaction
+from tests.build.chain import ChainBuilder, light_chain, open_chain
 from tests.build.election_forgery import ForgedChain
 from tests.build.macro_sync import unsigned
 from tests.integration.live_nodes import Peer, never
@@ -110,3 +114,24 @@ def served(peer: Peer, protocol: RequestProtocol) -> Handler:
         return serve(payload, peer.builder.chain)
 
     return answer
+
+
+def with_a_window(builder: ChainBuilder) -> ChainBuilder:
+    """Return the same branch over a chain that keeps no more than a full node does."""
+    return _kept_as(builder, open_chain(builder.genesis, retention=Retention.WINDOW), 0)
+
+
+def with_one_election(builder: ChainBuilder) -> ChainBuilder:
+    """Return the same branch over a chain that took its election block on trust."""
+    chain = light_chain(builder.genesis)
+    election = builder.block_at(builder.chain.election_head.number)
+    chain.adopt_macro_blocks([election], is_trusted=True)
+    return _kept_as(builder, chain, election.number)
+
+
+def _kept_as(builder: ChainBuilder, chain: Chain, known: Height) -> ChainBuilder:
+    other = ChainBuilder(builder.genesis)
+    for result in chain.push(builder.blocks[known:]):
+        assert isinstance(result, Pushed), result
+    other.blocks, other.chain = [*builder.blocks], chain
+    return other

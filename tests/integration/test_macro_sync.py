@@ -44,15 +44,20 @@ from tests.integration.macro_peers import (
     served,
     serves_forged,
     tells,
+    with_a_window,
+    with_one_election,
 )
 
 pytestmark = pytest.mark.network
 
-PROFILES = [Profile.HISTORY, Profile.LIGHT, Profile.PICO]
+PROFILES = [*Profile]
 WITH_HISTORY = [each for each in PROFILES if each.traits.macro_sync is MacroSyncKind.HISTORY]
 """Those that end with every block and every transaction from genesis."""
+CLAIMANTS = [each for each in PROFILES if each is not Profile.PICO]
+"""Those that ask what leads to a peer's newest macro block."""
 FETCHED_FIRST = {
     Profile.HISTORY: RequestProtocol.BATCH_SET,
+    Profile.FULL: RequestProtocol.BLOCK,
     Profile.LIGHT: RequestProtocol.BLOCK,
     Profile.PICO: RequestProtocol.BLOCK,
 }
@@ -246,7 +251,7 @@ async def test_a_changed_leaf_is_not_the_fault_of_others(nursery: trio.Nursery) 
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("profile", [Profile.LIGHT])
+@pytest.mark.parametrize("profile", [Profile.LIGHT, Profile.FULL])
 async def test_a_forged_quorum_is_a_ban(profile: Profile, nursery: trio.Nursery) -> None:
     builder = chain_of(LONGEST)
     live = LiveNetwork(nursery, builder)
@@ -265,7 +270,7 @@ async def test_a_forged_quorum_is_a_ban(profile: Profile, nursery: trio.Nursery)
 
 
 @pytest.mark.parametrize("claim", IMPOSSIBLE_CLAIMS)
-@pytest.mark.parametrize("profile", [Profile.HISTORY, Profile.LIGHT])
+@pytest.mark.parametrize("profile", CLAIMANTS)
 async def test_an_impossible_claim(profile: Profile, claim: str, nursery: trio.Nursery) -> None:
     builder = chain_of(LONGEST)
     live = LiveNetwork(nursery, builder)
@@ -350,7 +355,42 @@ async def test_refusing_peer_is_replaced(
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("profile", [Profile.HISTORY, Profile.LIGHT])
+async def test_history_comes_from_whoever_has_not_pruned_it(nursery: trio.Nursery) -> None:
+    """A full node says by name what it does not keep; once that is there it is followed at once."""
+    builder = with_transactions()
+    live = LiveNetwork(nursery, builder)
+    follower = await joining(live, Profile.HISTORY)
+    full, whole = await live.server(with_a_window(builder)), await live.server(builder)
+    await follower.links(full)
+    await follower.until(lambda: full.requests_of(RequestProtocol.BATCH_SET))
+    assert follower.height == 0
+    await follower.links(whole)
+    await has_caught_up(follower, whole)
+    await follower.until(lambda: follower.follows(full))
+    assert full.requests_of(RequestProtocol.HISTORY_CHUNK) == []
+    assert follower.network.reports == []
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("profile", [Profile.LIGHT, Profile.FULL])
+async def test_elections_come_from_whoever_has_them_all(
+    profile: Profile, nursery: trio.Nursery
+) -> None:
+    """A pico that took an election block on trust has none from before."""
+    builder = chain_of(LONGEST)
+    live = LiveNetwork(nursery, builder)
+    follower = await joining(live, profile)
+    pico, honest = await live.server(with_one_election(builder)), await live.server(builder)
+    await follower.links(pico)
+    await follower.until(lambda: pico.id in follower.status.peers[PeerList.OUTDATED])
+    await follower.links(honest)
+    await has_caught_up(follower, honest)
+    await follower.until(lambda: follower.follows(pico))
+    assert follower.network.reports == []
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("profile", CLAIMANTS)
 async def test_peer_that_knows_no_block_of_ours_is_outdated(
     profile: Profile, nursery: trio.Nursery
 ) -> None:
