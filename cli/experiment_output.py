@@ -18,7 +18,7 @@ COLUMNS: Final = (
     "leaves",
     "again",
     "pivots",
-    "restarts",
+    "attempts",
     "syncs",
     "queued",
 )
@@ -37,7 +37,7 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "leaves": outcome.leaves,
         "again": outcome.leaves_again,
         "pivots": outcome.pivots,
-        "restarts": outcome.restarts,
+        "attempts": outcome.attempts,
         "syncs": outcome.syncs,
         "queued": outcome.queued_max,
     }

@@ -20,6 +20,7 @@ FACTS: Final = (
     "finalized",
     "target",
     "state_sync",
+    "state_synced",
     "state_failure",
     "behind",
     "rate",
@@ -64,11 +65,13 @@ def _facts(status: Row, output: Output) -> Row:
     facts = {name: status.get(name) for name in FACTS}
     if output is not Output.TABLE:
         return facts
-    del facts["eta_s"], facts["state_sync"], facts["state_failure"]
+    for name in ("eta_s", "state_sync", "state_synced", "state_failure"):
+        del facts[name]
     return {
         **facts,
         **_state_facts(status.get("state_sync")),
         **_failure_facts(status.get("state_failure")),
+        **_synced_facts(status.get("state_synced")),
         "head": short_hash(status.get("head")),
         "rate": _rate(status),
         "eta": eta_text(status.get("eta_s")),
@@ -92,6 +95,15 @@ def _state_facts(state: Row | None) -> Row:
 def _failure_facts(cause: str | None) -> Row:
     """Return what a table says of an attempt that has failed, until one ends well."""
     return {} if cause is None else {"state failure": cause}
+
+
+def _synced_facts(synced: Row | None) -> Row:
+    """Return what a table says of the last state sync that ended well, if there was one."""
+    if synced is None:
+        return {}
+    cost = f"{synced['accounts']} accounts in {synced['seconds']:.1f} s, {synced['pivots']} pivots"
+    end = f"at {synced['height']}, {synced['blocks_behind']} blocks behind"
+    return {"state synced": f"{cost}, {end}"}
 
 
 def _print(news: Iterator[Row], output: Output) -> None:

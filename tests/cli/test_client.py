@@ -50,6 +50,17 @@ async def test_watching_ends_when_the_node_does(view: StatusView, server: RpcSer
     assert view.asked_after == [(4, 10.0), (4, 10.0), (5, 10.0)]
 
 
+async def test_a_state_sync_that_is_over_stays_in_the_table(
+    view: StatusView, server: RpcServer
+) -> None:
+    assert "state synced" not in (await _ask(server, "sync")).stdout
+    record = {"accounts": 1000, "seconds": 2.345, "pivots": 3, "height": 241, "blocks_behind": 0}
+    view.news = ({**FACTS, "state_synced": record},)
+    shown = (await _ask(server, "sync")).stdout
+    assert "1000 accounts in 2.3 s, 3 pivots, at 241, 0 blocks behind\n" in shown
+    assert json.loads((await _ask(server, "sync", "-o", "json")).stdout)["state_synced"] == record
+
+
 async def test_health(view: StatusView, server: RpcServer) -> None:
     assert (await _ask(server, "health")).exit_code == 0
     searching = {**FACTS, "consensus": False, "phase": "searching"}

@@ -23,11 +23,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_the_table_has_a_line_for_each_strategy() -> None:
     shown = table([outcome_row(each) for each in OUTCOMES], COLUMNS)
     assert shown.splitlines() == [
-        "STRATEGY  COMPLETE  BEHIND  AT HEAD  LIVE    RECEIVED  LEAVES  AGAIN  PIVOTS  RESTARTS"
+        "STRATEGY  COMPLETE  BEHIND  AT HEAD  LIVE    RECEIVED  LEAVES  AGAIN  PIVOTS  ATTEMPTS"
         "  SYNCS  QUEUED",
-        "static    4.20 s         4  6.00 s   7.00 s  0.0 MB      1000      0       0         0"
+        "static    4.20 s         4  6.00 s   7.00 s  0.0 MB      1000      0       0         1"
         "      1       0",
-        "dynamic   4.60 s         0  4.80 s   4.80 s  0.0 MB      1100    100       2         1"
+        "dynamic   4.60 s         0  4.80 s   4.80 s  0.0 MB      1100    100       2         2"
         "      1       7",
     ]
 
