@@ -23,7 +23,7 @@ from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
 from node.chain.replay import ReplayFailed
 from node.chain.results import ChainEvent, Finalized
-from node.chain.state_mode import is_syncing, state_head, sync_target
+from node.chain.state_mode import first_needed, is_syncing, state_head, sync_target
 from node.errors import Fault
 from node.net.network import Network
 from node.services import state_journal as journal
@@ -153,8 +153,12 @@ class StateSession:
     @property
     def state_number(self) -> Height:
         """Height of the block that the accounts belong to, or will."""
+        if self._is_complete:
+            with self._store.read() as reader:
+                executed = first_needed(reader)
+            return self.target.number if executed is None else executed
         stored = self.accounts.progress.stored
-        return self.target.number if stored is None or self._is_complete else stored.number
+        return self.target.number if stored is None else stored.number
 
     def close(self) -> None:
         """Take no more events. Once it has ended."""

@@ -113,8 +113,12 @@ class StatusBoard:
 
 def _way_to_state(state: Facts) -> tuple[str, int, int | None]:
     """Return what a state sync is doing, how far it is, and how far it has to go."""
-    if state["state"] == State.EXECUTING_BATCH.value:
-        return state["state"], state["executed"], state["executed"] + state["queued"]
+    stage = state["state"]
+    if stage == State.EXECUTING_BATCH.value:
+        return stage, state["executed"], state["executed"] + state["queued"]
+    if stage == State.FINALIZING.value:
+        # One step, and it does not say how far it is.
+        return stage, 0, None
     return "state_sync", state["accounts"], state["total"]
 
 

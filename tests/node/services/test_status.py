@@ -67,6 +67,24 @@ async def test_a_state_sync_is_measured_in_accounts(
     assert lines[0]["state"] == "running"
 
 
+async def test_a_state_that_is_being_finalized_has_no_rate(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told = Told()
+    state: dict[str, Any] = {"target": 60, "accounts": 0, "total": 1000, "pivots": 0, "queued": 4}
+    state |= {"state": "running", "blocks_behind": 1, "executed": 0}
+    told.facts |= {"phase": "state_sync", "state_sync": state}
+    await nursery.start(told.board.run)
+    for _ in range(5):
+        await trio.sleep(LOOK_INTERVAL_S)
+        told.facts["state_sync"] = state = {**state, "accounts": state["accounts"] + 250}
+    assert told.board.progress["rate"] is not None
+    told.facts["state_sync"] = {**state, "state": "finalizing"}
+    await trio.sleep(2 * LOOK_INTERVAL_S)
+    assert told.board.progress == {"rate": None, "eta_s": None}
+    nursery.cancel_scope.cancel()
+
+
 async def test_what_waited_for_the_state_is_measured_in_operations(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
