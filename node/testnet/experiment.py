@@ -117,6 +117,8 @@ class Point:
     state: str | None
     """Of the coordinator; None unless a state sync is under way."""
     network_height: int
+    height: int
+    """Of its head, executed or not."""
     state_height: int | None
     """Of the block whose state it has, or is on the way to; None if there is no such block yet."""
     blocks_behind: int | None
@@ -275,6 +277,7 @@ def _point(reading: Reading, strategy: str, heads: Heads, started_ms: int) -> Po
         phase=status["phase"],
         state=sync.get("state"),
         network_height=network_height,
+        height=status["height"],
         state_height=state_height,
         blocks_behind=None if state_height is None else max(network_height - state_height, 0),
         accounts=sync.get("accounts"),
