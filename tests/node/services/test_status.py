@@ -93,6 +93,8 @@ async def test_what_waited_for_the_state_is_measured_in_operations(
     state |= {"state": "executing_batch", "blocks_behind": 9, "executed": 0, "queued": 640}
     told.facts |= {"phase": "state_sync", "height": 61, "state_sync": state}
     await nursery.start(told.board.run)
+    # Between two looks, so that each of them sees one step.
+    await trio.sleep(LOOK_INTERVAL_S / 2)
     for _ in range(8):
         await trio.sleep(LOOK_INTERVAL_S)
         told.facts["state_sync"] = state = {
