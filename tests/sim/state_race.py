@@ -47,7 +47,7 @@ from protocols.messages.subtrees import SubtreesRequest, SubtreesResponse
 from protocols.messages.trie_diffs import TrieDiffsRequest
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Address, Hash32, Height, PeerId
-from tests.build.chain import ChainBuilder, contents
+from tests.build.chain import ChainBuilder, contents, open_chain
 from tests.build.keys import genesis
 from tests.build.state_sync import adopt, full_chain, grow_forked, push_rest, syncing_chain
 from tests.build.sync import make_hello
@@ -105,7 +105,7 @@ def grown(number: int) -> Grown:
     order += [tip.micro(), tip.micro()]
     executed = MemoryStore()
     push_rest(full_chain(rich, executed), order)
-    served = full_chain(rich)
+    served = open_chain(rich)
     push_rest(served, order)
     return Grown(builder, tuple(order), served, executed)
 
@@ -119,6 +119,8 @@ class WatchedStore(MemoryStore):
         self.kills_in: int | None = None
         """Commits until the process ends with one; None: it does not."""
         self.has_ended = False
+        self.is_finalized = trio.Event()
+        """Whether the state of a target was complete once."""
         self.steps: list[str] = []
         """What each commit did, as far as a sync is concerned."""
         self.killed: set[tuple[str, bool]] = set()
@@ -145,6 +147,8 @@ class WatchedStore(MemoryStore):
             if not is_done:
                 raise KilledError
         self.steps += steps
+        if "state_head" in steps:
+            self.is_finalized.set()
         self._check(after)
         if self.has_ended:
             raise KilledError
@@ -193,7 +197,10 @@ class Race:
         self.store.height_of = self._height_of
         self.gap_s = self.draw.choice([0.0, 0.02, 0.1, 0.5, 2.0])
         """Most between two blocks."""
-        self.interval = self.draw.choice([1, 2, 3, 6, 12])
+        self.interval = self.draw.choice([1, 2, 4, 5, 7, 12])
+        """Blocks between pivots: most end within a batch."""
+        self.held = self.draw.choice([0, 0, 1, 1, 2]) * POLICY.batch_length + 2
+        """Blocks that come no earlier than a target is finalized, and then at once."""
         self.strategy = self.draw.choice([*[SyncStrategy.DYNAMIC] * 5, SyncStrategy.STATIC])
 
     async def run(self) -> None:
@@ -275,13 +282,22 @@ class Race:
     async def _push(self, writer: ChainWriter) -> None:
         """Let blocks come, in their order, now and then several at once."""
         while self.pushed < len(self.above):
-            await trio.sleep(self.draw.uniform(0, self.gap_s))
+            if self.pushed < len(self.above) - self.held:
+                await trio.sleep(self.draw.uniform(0, self.gap_s))
+            else:
+                await self._until_finalized()
             count = self.draw.choice([1, 1, 2, POLICY.batch_length])
             some = self.above[self.pushed : self.pushed + count]
             self.heard = max(self.heard, *(block.number for block in some))
             for result in await writer.push(some):
                 assert isinstance(result, Pushed), result
             self.pushed += len(some)
+
+    async def _until_finalized(self) -> None:
+        """Wait until what comes now comes between the last steps of a sync."""
+        await self.store.is_finalized.wait()
+        for _ in range(self.draw.randrange(30)):
+            await trio.lowlevel.checkpoint()
 
     async def _until_done(self, chain: Chain) -> None:
         while not self._is_done(chain):  # noqa: ASYNC110 - virtual time, and no event for it
