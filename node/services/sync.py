@@ -54,6 +54,7 @@ from node.sync.inputs import (
     PushFinished,
     QuorumChecked,
     RequestFailed,
+    RequestRefused,
     SyncInput,
 )
 from node.sync.live.config import QueueConfig
@@ -62,6 +63,7 @@ from node.sync.peers import DRIFT_TIMEOUT_S
 from node.sync.syncer import Syncer, SyncStatus
 from node.sync.tickets import Asker, TicketId
 from protocols.ids import Topic
+from protocols.status import ResponseStatus
 
 log = structlog.get_logger("sync")
 
@@ -342,6 +344,9 @@ class SyncService:
             lambda payload: decode_answer(send, payload),
             in_thread=self._in_thread,
         )
+        if answer == RequestRefused(send.id, ResponseStatus.PRUNED):
+            # Among full nodes a history node finds nothing, and an operator should see why.
+            log.info("peer_has_pruned", peer=send.peer, request=type(send.request).__name__)
         return RequestFailed(send.id) if answer is None else answer
 
     async def _work(self, task: Callable[[], ResultT]) -> ResultT:

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from node.blocks.block import Block
 from node.errors import Fault
@@ -85,6 +86,9 @@ IMPOSSIBLE_CLAIMS: Final = {
     ),
     "a block twice": MacroChainResponse(epochs=(digest("a"), digest("a")), checkpoint=None),
 }
+
+PRUNED: Final = "peer_has_pruned"
+"""What a node says in its log when a peer does not keep what it asks for."""
 
 SILENCE_S: Final = 2.0
 """Time to answer where a peer is silent."""
@@ -361,11 +365,14 @@ async def test_history_comes_from_whoever_has_not_pruned_it(nursery: trio.Nurser
     live = LiveNetwork(nursery, builder)
     follower = await joining(live, Profile.HISTORY)
     full, whole = await live.server(with_a_window(builder)), await live.server(builder)
-    await follower.links(full)
-    await follower.until(lambda: full.requests_of(RequestProtocol.BATCH_SET))
-    assert follower.height == 0
-    await follower.links(whole)
-    await has_caught_up(follower, whole)
+    with capture_logs() as lines:
+        await follower.links(full)
+        await follower.until(lambda: full.requests_of(RequestProtocol.BATCH_SET))
+        assert follower.height == 0
+        await follower.links(whole)
+        await has_caught_up(follower, whole)
+    refused = [(each["peer"], each["request"]) for each in lines if each["event"] == PRUNED]
+    assert set(refused) == {(full.id, "BatchSetRequest")}
     await follower.until(lambda: follower.follows(full))
     assert full.requests_of(RequestProtocol.HISTORY_CHUNK) == []
     assert follower.network.reports == []
