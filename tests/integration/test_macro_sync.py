@@ -3,10 +3,11 @@
 Chains are those of the machines' own tests: batches of four blocks, epochs of three batches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import pytest
 import trio
@@ -20,6 +21,7 @@ from node.sync.live.events import AcceptedAnnouncedBlock
 from node.sync.macro import kinds
 from node.sync.macro.history import HistorySync
 from node.sync.macro.history_limits import DEFAULT_LIMITS
+from node.sync.macro.target import Target
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase
 from protocols.ids import RequestProtocol
@@ -109,11 +111,13 @@ async def joining(
     *,
     known: Sequence[Block] = (),
     timeout_s: float = LONG_WAIT_S,
+    parts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Follower:
     """Start a node with a window of two batches ahead and one behind, linked to nobody."""
     return await live.follower(
         profile,
         known=known,
+        parts=parts,
         window_ahead_max=2 * BATCH,
         tolerate_past_max=BATCH,
         request_timeout_s=timeout_s,
@@ -211,6 +215,26 @@ async def test_pico_with_a_forged_chain_first_ends_on_the_true_one(
     await follower.until(lambda: has_banned(follower, liar))
     assert set(follower.network.reports) == {(liar.id, Fault.FALSE_CLAIM)}
     assert follower.node.chain.hash_at(forged.blocks[0].number) != forged.blocks[0].hash
+    assert follower.score_of(honest) == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_pico_with_a_pinned_election_block_trusts_nobody(nursery: trio.Nursery) -> None:
+    """Liars come first and have the very chain that a pico without it would take on trust."""
+    builder = chain_of(LONGEST)
+    live = LiveNetwork(nursery, builder)
+    pinned = Target(2 * EPOCH, builder.block_at(2 * EPOCH).hash)
+    follower = await joining(live, Profile.PICO, parts={"pinned": pinned})
+    liar, honest = await live.server(builder), await live.server(builder)
+    serves_forged(liar, FORGERIES["elections"](builder))
+    await follower.links(liar)
+    await follower.until(lambda: liar.block_requests)
+    await follower.links(honest)
+    await has_caught_up(follower, honest)
+    assert not follower.follows(liar)
+    assert follower.node.chain.hash_at(pinned.height) == pinned.hash
+    # It is the anchor: nothing from before it was fetched.
+    assert follower.node.chain.hash_at(EPOCH) is None
     assert follower.score_of(honest) == 0
     nursery.cancel_scope.cancel()
 
