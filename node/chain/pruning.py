@@ -5,7 +5,8 @@
 
 As a rule one batch leaves for each that enters. After a jump over many the work of one commit is
 bounded, and later commits do the rest: how far it has come is stored, so a restart goes on there.
-Blocks that wait for the state to be executed stay, and so does the window below them.
+Blocks that wait for the state to be executed stay, and so does the window below them; and so do
+those above the block whose accounts are there, whose headers tell what has changed since.
 
     META    "pruned below"  -> height, 4 bytes: only election blocks are left below it
 """
@@ -25,6 +26,7 @@ from node.chain.history_lengths import delete_history_length
 from node.chain.history_tree import node_key
 from node.chain.settings import ChainSettings
 from node.chain.state_mode import first_needed
+from node.chain.state_progress import load_progress
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Hash32, Height
 
@@ -52,6 +54,9 @@ def prune(writer: Writer, macro_head: Height, settings: ChainSettings) -> tuple[
     """
     policy = settings.policy
     line = settings.retention.line_below(_line_base(writer, macro_head, settings), policy)
+    fetched = load_progress(writer) if settings.keeps_state else None
+    if fetched is not None:
+        line = min(line, policy.macro_at_or_before(fetched.number))
     start = pruned_below(writer)
     if start >= line:
         return ()

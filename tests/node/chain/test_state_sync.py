@@ -255,6 +255,22 @@ def test_what_waits_to_be_executed_is_not_pruned() -> None:
     assert chain.block(builder.block_at(20).hash, with_body=True) is not None
 
 
+def test_blocks_above_the_accounts_stay_as_long_as_their_changes_are_wanted() -> None:
+    builder = builder_of(28)
+    chain, store = started(builder, 4)
+    with store.write() as writer:
+        state_store.begin(writer, target_at(builder, 4))
+    push_rest(chain, builder.blocks[4:20])
+    chain.move_target(20)
+    push_rest(chain, builder.blocks[20:24])
+    assert all(chain.hash_at(height) for height in range(4, 25))
+    with store.write() as writer:
+        state_store.begin(writer, target_at(builder, 20))
+    push_rest(chain, builder.blocks[24:])
+    assert chain.is_pruned(15)
+    assert chain.hash_at(16) == builder.block_at(16).hash
+
+
 def test_a_window_below_what_was_pruned_is_pruned_again() -> None:
     builder = builder_of(20)
     store, expected = MemoryStore(), MemoryStore()
@@ -363,12 +379,11 @@ def test_a_chain_that_was_away_starts_with_its_accounts() -> None:
     builder = builder_of(25)
     store = MemoryStore()
     chain = full_chain(GENESIS, store)
-    chain.push(builder.blocks[:6])
+    chain.push(builder.blocks[:4])
     accounts = contents(store)[Table.ACCOUNTS]
-    chain.begin_state_sync()
+    adopt(chain, builder, 24)
     assert not chain.has_state
     assert contents(store)[Table.ACCOUNTS] == accounts
-    adopt(chain, builder, 24)
     chain.move_target(24)
     assert complete(chain, store, builder, 24) is None
     assert chain.seal().is_sealed

@@ -180,7 +180,8 @@ class World:
                 self.perform(self.syncer.handle(LowestFound(name, lowest), self.now))
             case StoreBatch(name, blocks):
                 invalid = self.chain.store_batch(blocks)
-                self.perform(self.syncer.handle(BatchStored(name, invalid), self.now))
+                lowest = self.chain.lowest_whole(blocks[-1].number)
+                self.perform(self.syncer.handle(BatchStored(name, invalid, lowest), self.now))
             case AskBlocks():
                 self.answer(effect)
 
@@ -320,6 +321,53 @@ def test_a_target_that_moves_meanwhile_is_the_one_that_is_reached() -> None:
     world.run()
     assert world.reached == [later]
     world.check()
+
+
+def only_newest(first: Hash32) -> Answer:
+    """Answer as one that has pruned everything below the target."""
+    return honest(first) if first == BUILDER.block_at(HEIGHT).hash else pruned(first)
+
+
+def test_a_later_target_needs_no_blocks_that_everybody_has_pruned() -> None:
+    world = World({PeerId("a"): only_newest, PeerId("b"): only_newest})
+    world.start()
+    world.run()
+    assert world.too_old == [target_at(BUILDER, HEIGHT)]
+    push_rest(world.chain, BUILDER.blocks[HEIGHT:])
+    later = target_at(BUILDER, HEIGHT + POLICY.batch_length)
+    asked = len(world.asked)
+    world.perform(world.syncer.update_target(later, world.now))
+    assert world.reached == [later]
+    assert len(world.asked) == asked
+    assert world.syncer.next_deadline() is None
+
+
+def test_a_target_that_needs_less_drops_what_is_on_its_way() -> None:
+    for seed in range(8):
+        world = World({PeerId("a"): short}, seed)
+        world.start()
+        while world.chain.lowest_whole(HEIGHT) is None:
+            world.step()
+        for _ in range(seed):
+            world.step()
+        push_rest(world.chain, BUILDER.blocks[HEIGHT:])
+        later = target_at(BUILDER, HEIGHT + POLICY.batch_length)
+        world.perform(world.syncer.update_target(later, world.now))
+        assert world.reached[-1] == later
+        while world.step():
+            pass
+        assert world.syncer.held == 0
+
+
+def test_what_is_stored_below_a_batch_is_not_fetched_again() -> None:
+    world = World({PeerId("a"): honest})
+    world.start()
+    while not isinstance(store := world.waiting[0], StoreBatch):
+        world.step()
+    lowest = BUILDER.block_at(HEIGHT - POLICY.batch_length).without_body()
+    world.perform(world.syncer.handle(BatchStored(store.id, None, lowest), world.now))
+    assert world.reached == [target_at(BUILDER, HEIGHT)]
+    assert len(world.asked) == 1
 
 
 def test_a_window_that_nobody_has_is_told_once() -> None:

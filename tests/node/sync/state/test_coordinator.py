@@ -27,6 +27,7 @@ from node.sync.state.coordinator import (
     SyncerFailed,
     SyncerTook,
     TargetCommitted,
+    TargetLost,
 )
 from node.sync.state.pivot_policy import PivotPolicy
 from node.sync.state.registry import (
@@ -281,6 +282,19 @@ def test_only_a_running_one_takes_new_targets(state: State) -> None:
     effects = coordinator.handle(BlockAccepted(target(1000)))
     assert effects == (moved(target(1000)) if state is State.RUNNING else [])
     assert coordinator.target == before
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_target_that_is_lost_is_replaced_whatever_the_policy_says(state: State) -> None:
+    coordinator = at(state, interval=10_000)
+    assert coordinator.handle(BlockAccepted(target(104))) == []
+    assert coordinator.handle(TargetLost(FIRST)) == []
+
+    effects = coordinator.handle(TargetLost(target(104)))
+    assert effects == (moved(target(104)) if state is State.RUNNING else [])
+    if state is State.RUNNING:
+        assert pivot(coordinator, target(104)) == []
+        assert coordinator.target == target(104)
 
 
 def test_pivots_at_150_and_180_over_blocks_100_to_200() -> None:
