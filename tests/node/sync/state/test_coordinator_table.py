@@ -99,15 +99,15 @@ def test_each_event_in_each_state(state: State, event: str) -> None:
 def test_the_last_syncer_that_runs_and_the_last_that_is_done() -> None:
     """The two rows that several events lead to."""
     coordinator = at(State.INITIALIZING)
-    for name in SYNCERS:
-        assert coordinator.state is State.INITIALIZING
-        coordinator.handle(SyncerTook(name, FIRST))
-    assert coordinator.state is State.RUNNING
-    for name in SYNCERS:
-        assert coordinator.state is State.RUNNING
-        effects = coordinator.handle(SyncerDone(name, FIRST))
-    assert coordinator.state is State.FINALIZING
-    assert [type(effect) for effect in effects] == [*[FinalizeSyncer] * 3, Finalize]
+    events: list[CoordinatorInput] = [SyncerTook(each, FIRST) for each in SYNCERS]
+    events += [SyncerDone(each, FIRST) for each in SYNCERS]
+    states, kinds = [], list[type]()
+    for event in events:
+        kinds = [type(effect) for effect in coordinator.handle(event)]
+        states.append(coordinator.state)
+    running = [State.RUNNING] * 3
+    assert states == [State.INITIALIZING, State.INITIALIZING, *running, State.FINALIZING]
+    assert kinds == [*[FinalizeSyncer] * 3, Finalize]
 
 
 @pytest.mark.parametrize("event", EVENTS)

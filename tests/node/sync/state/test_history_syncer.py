@@ -96,6 +96,19 @@ def test_an_answer_for_an_older_target_is_dropped() -> None:
     assert syncer.handle(arrived(again, peaks_of(9)), 0.0) == [TargetReached(target(9))]
 
 
+def test_questions_that_are_cancelled_keep_no_place() -> None:
+    """A peer has one: the target moves again and again before it answers, and it is asked again."""
+    syncer = joined(A)
+    (ask,) = syncer.sync(target(7), 0.0)
+    for number in range(8, 58):
+        assert isinstance(ask, AskPeaks)
+        cancelled, ask = syncer.update_target(target(number), 0.0)
+        assert isinstance(cancelled, CancelQuestion)
+        assert isinstance(ask, AskPeaks)
+        assert ask.verifier == target(number).hash
+    assert syncer.handle(arrived(ask, peaks_of(57)), 0.0) == [TargetReached(target(57))]
+
+
 def test_silence_and_leaving_go_on_with_another() -> None:
     syncer = joined(A, B)
     (ask,) = syncer.sync(target(7), 0.0)

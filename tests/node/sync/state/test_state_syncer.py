@@ -7,7 +7,7 @@ import pytest
 
 from node.accounts.range_proof import FIRST_ADDRESS, LAST_ADDRESS
 from node.storage.store import Table
-from node.sync.state import coverage
+from node.sync.state import coverage, state_store
 from node.sync.state.state_events import (
     AskChanges,
     AskRange,
@@ -44,6 +44,13 @@ def steps(world: World, count: int) -> None:
 def until_covered(world: World, fraction: float) -> None:
     while world.machine.progress.fraction < fraction:
         assert world.step()
+
+
+def covered_accounts(world: World) -> list[bytes]:
+    """Return the stored accounts that count."""
+    with world.store.read() as reader:
+        covered = coverage.load(reader)
+        return [key for key, _ in reader.scan(Table.ACCOUNTS) if key in covered]
 
 
 # Content.
@@ -125,7 +132,7 @@ def test_progress_counts_accounts() -> None:
 
     assert progress.total == MANY
     assert 0.5 <= progress.fraction < 1
-    assert (progress.newest, progress.blocks_behind) == (source.target(), 0)
+    assert progress.newest == progress.stored == source.target()
     world.run()
     assert world.machine.progress.fraction == 1
     assert world.machine.progress.accounts == MANY
@@ -184,6 +191,29 @@ def test_it_moves_after_the_download_and_before_the_check() -> None:
     world.choose()
     world.run()
     assert world.reached == [source.target()]
+
+
+def test_it_says_how_far_behind_it_is_at_every_moment() -> None:
+    source, world = made(MANY)
+    world.start(honest(source))
+    seen = set()
+    for index in range(2000):
+        if world.is_done:
+            break
+        assert world.step()
+        if index % 10 == 0 and source.head < 30:
+            source.grow_randomly(3)
+            world.choose()
+        progress = world.machine.progress
+        assert progress.newest == source.target()
+        with world.store.read() as reader:
+            assert progress.stored == state_store.load(reader).target
+        if progress.stored is not None:
+            assert progress.accounts == len(covered_accounts(world))
+            seen.add(source.head - progress.stored.number)
+    world.run()
+    assert world.machine.progress.stored == source.target()
+    assert max(seen) > 3
 
 
 def test_it_moves_when_it_was_reached() -> None:
@@ -283,6 +313,38 @@ def test_it_goes_on_where_the_last_one_ended() -> None:
     assert isinstance(first, AskRange)
     assert all(first.span[1] < start or first.span[0] > end for start, end in covered)
     world.run()
+    assert world.refetched() <= LIMITS.range_leaves * LIMITS.held_ranges
+
+
+def test_a_process_that_ends_after_a_pivot_goes_on_with_the_new_target() -> None:
+    source, world = made(MANY)
+    world.start(honest(source))
+    until_covered(world, 0.5)
+    grow_oddly(source)
+    world.choose()
+    while world.machine.progress.stored != source.target():
+        assert world.step()
+    accounts = world.machine.progress.accounts
+    world.kill()
+
+    assert world.machine.progress.stored == source.target()
+    assert world.machine.progress.accounts == accounts > 0
+    world.run()
+    assert world.reached == [source.target()]
+    assert world.effects == []
+
+
+def test_a_process_that_ends_at_a_pivot_before_it_is_stored_goes_for_it_all_the_same() -> None:
+    source, world = made(MANY)
+    world.start(honest(source))
+    until_covered(world, 0.5)
+    grow_oddly(source)
+    world.choose()
+    world.kill()
+
+    assert world.machine.progress.stored == source.target(0)
+    world.run()
+    assert world.reached == [source.target()]
     assert world.refetched() <= LIMITS.range_leaves * LIMITS.held_ranges
 
 
