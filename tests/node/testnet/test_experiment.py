@@ -99,6 +99,12 @@ def test_a_node_that_falls_behind_again_has_synced_twice() -> None:
     assert outcome.at_head_s == 6.1
 
 
+def test_nothing_counts_before_the_state_is_there() -> None:
+    """A node that knows of no other block yet may think that it is live."""
+    early = [reading(0.1, 20, consensus=True), *usual().newcomers["static"]]
+    assert outcome_of(recording(early, early), "static") == outcome_of(usual(), "static")
+
+
 def test_a_point_counts_from_the_state_and_not_from_the_head() -> None:
     points = points_of(usual(), "dynamic")
     assert [(each.at_s, each.state_height, each.blocks_behind) for each in points] == [
