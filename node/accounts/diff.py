@@ -11,13 +11,11 @@ Lengths are big-endian. Length 0 stands for "no account", because a value is nev
 `diff_root` is the Blake2b-256 of the byte 0x02 and the changes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from node.accounts.pages import MAX_VALUE_BYTES
 from node.crypto.hashes import hash32
-from node.storage.store import Reader, Table
 from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES, Address, Hash32
 
@@ -40,16 +38,6 @@ class Diff:
     """All accounts that a block changes, ascending by address, none of them unchanged."""
 
     entries: tuple[Change, ...] = ()
-
-    @classmethod
-    def between(cls, reader: Reader, changes: Mapping[Address, bytes | None]) -> Self:
-        """Compare new values with the stored ones; what stays the same is left out."""
-        entries = []
-        for address in sorted(changes):
-            old, new = reader.get(Table.ACCOUNTS, address), changes[address]
-            if old != new:
-                entries.append(Change(address, old, new))
-        return cls(tuple(entries))
 
     @property
     def changes(self) -> dict[Address, bytes | None]:

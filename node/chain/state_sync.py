@@ -31,14 +31,12 @@ from node.chain.results import ChainEvent, InvalidBlock, Rebranched
 from node.chain.settings import ChainSettings
 from node.chain.state_completion import StateCompletion
 from node.chain.state_mode import (
-    begin_syncing,
     end_syncing,
     is_syncing,
     note_target,
     state_head,
     sync_target,
 )
-from node.chain.state_progress import forget_progress
 from node.chain.window import check_batch, first_missing, save_batch, window_line
 from node.chain.window_index import MAX_INDEXED, index_step
 from node.storage.store import Store, Table, Writer
@@ -74,24 +72,6 @@ class StateSyncChain(ChainReader):
         """Count the operations that wait for the state. They lie on disk, without a bound."""
         with self._store.read() as reader:
             return block_operations.length(reader)
-
-    def begin_state_sync(self) -> None:
-        """Be on the way to a state from now on, and start over if it is already.
-
-        For a node that was away for longer than anybody keeps changes of the state. Accounts stay
-        stored; they are what the sync begins with.
-
-        Raises:
-            StorageError: The disk refused. Nothing has happened.
-        """
-        assert self.keeps_state
-        assert not self.keeps_history, "the index of all history cannot have a gap"
-        with self._pushing:
-            with self._store.write() as writer:
-                begin_syncing(writer)
-                forget_progress(writer)
-                block_operations.clear(writer)
-            self._has_state = False
 
     def move_target(self, height: Height) -> None:
         """Fetch the state of a final block from now on; what was deferred up to it is done with.

@@ -14,17 +14,13 @@ import trio
 from node.blocks.block import Block
 from node.chain.chain import BeforeCommit, Chain
 from node.chain.fetched import FetchedBatch
-from node.chain.replay import MAX_REPLAYED, Replayed, ReplayFailed
-from node.chain.results import ChainEvent, InvalidBlock, Pushed, PushResult
-from node.chain.state_completion import StateCompletion
+from node.chain.results import ChainEvent, Pushed, PushResult
 from node.chain.state_sync import SealOutcome
 from node.services.workers import carry_out
-from protocols.types import Height
 
 EVENTS_BUFFERED: Final = 256
 """Several batches of events; a subscriber that is further behind holds pushes back."""
 
-ErrorT = TypeVar("ErrorT")
 ResultT = TypeVar("ResultT")
 
 _Change: TypeAlias = Callable[[], tuple[PushResult, ...]]
@@ -88,32 +84,6 @@ class ChainWriter:
             batches: Consecutive, from the one above our macro head.
         """
         return await self._change(partial(self._chain.adopt_batches, batches))
-
-    async def complete_state(
-        self, finalize: Callable[[StateCompletion], ErrorT | None]
-    ) -> ErrorT | None:
-        """Run the finalizer of a state sync as `Chain.complete_state` does, in turn with pushes."""
-        return await self._in_turn(lambda: self._chain.complete_state(finalize))
-
-    async def move_target(self, height: Height) -> None:
-        """Move the target of a state sync as `Chain.move_target` does, in turn with pushes."""
-        await self._in_turn(lambda: self._chain.move_target(height))
-
-    async def store_batch(self, blocks: Sequence[Block]) -> InvalidBlock | None:
-        """Store blocks of a window as `Chain.store_batch` does, in turn with pushes."""
-        return await self._in_turn(lambda: self._chain.store_batch(blocks))
-
-    async def begin_state_sync(self) -> None:
-        """Be on the way to a state as `Chain.begin_state_sync` does, in turn with pushes."""
-        await self._in_turn(self._chain.begin_state_sync)
-
-    async def execute_accepted(self, limit: int = MAX_REPLAYED) -> Replayed | ReplayFailed:
-        """Execute what was deferred as `Chain.execute_accepted` does, in turn with pushes.
-
-        Args:
-            limit: Most operations to take.
-        """
-        return await self._in_turn(lambda: self._chain.execute_accepted(limit))
 
     async def seal(self) -> SealOutcome:
         """Have the state from now on as `Chain.seal` does, in turn with pushes.

@@ -28,6 +28,7 @@ from protocols.status import ResponseStatus
 from protocols.types import Address, Height, PeerId
 from tests.build.accounts import fill
 from tests.build.blocks import micro_header
+from tests.build.diffs import diff_between
 
 Ask: TypeAlias = AskRange | AskChanges | AskSubtrees
 State: TypeAlias = dict[Address, bytes]
@@ -57,7 +58,7 @@ class Source:
     def grow(self, changes: dict[Address, bytes | None]) -> None:
         """Add a block."""
         with self.stores[-1].read() as reader:
-            diff = Diff.between(reader, changes)
+            diff = diff_between(reader, changes)
         after = {**self.states[-1], **diff.changes}
         self._add({key: value for key, value in after.items() if value is not None}, diff)
 

@@ -12,6 +12,7 @@ from node.storage.store import Store, Table, Writer
 from protocols.errors import WireError
 from protocols.types import Address
 from tests.build.accounts import fill
+from tests.build.diffs import diff_between
 
 Changes = dict[Address, bytes | None]
 
@@ -103,7 +104,7 @@ def test_undoing_diffs_restores_every_root(before: list[Changes], after: list[Ch
         done: list[tuple[bytes, Diff]] = []
         start = content(writer)
         for changes in after:
-            diff = Diff.between(writer, changes)
+            diff = diff_between(writer, changes)
             done.append((trie.root(writer), diff))
             assert trie.update(writer, diff.changes) == trie.plan(writer, changes).root
         for root, diff in reversed(done):
@@ -116,7 +117,7 @@ def test_undoing_diffs_restores_every_root(before: list[Changes], after: list[Ch
 def test_a_diff_comes_back_in_both_forms(stored: Changes, changes: Changes) -> None:
     with MemoryStore().write() as writer:
         trie.update(writer, stored)
-        diff = Diff.between(writer, changes)
+        diff = diff_between(writer, changes)
     assert Diff.decode(diff.encode()) == diff
     assert decode_changes(diff.encode_changes()) == diff.changes
     assert diff.inverse().inverse() == diff

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts import trie
-from node.accounts.diff import Diff
 from node.accounts.key_proof import prove_keys, verify_keys
 from node.accounts.range_proof import (
     FIRST_ADDRESS,
@@ -28,6 +27,7 @@ from node.accounts.state_history import (
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Address, Hash32
+from tests.build.diffs import diff_between
 from tests.build.states import keys, states
 
 State = dict[Address, bytes]
@@ -58,7 +58,7 @@ class Chain:
     roots: list[Hash32] = field(default_factory=list)
 
     def push(self, changes: dict[Address, bytes | None]) -> None:
-        diff = Diff.between(self.writer, changes)
+        diff = diff_between(self.writer, changes)
         update = trie.plan(self.writer, diff.changes)
         record(self.writer, FIRST + len(self.states), diff, update)
         update.write(self.writer)
@@ -160,7 +160,7 @@ def test_the_changes_of_each_block_can_be_read_again(
     with MemoryStore().write() as writer:
         chain = started(writer, state)
         for each in changes:
-            expected = Diff.between(writer, each)
+            expected = diff_between(writer, each)
             chain.push(each)
             assert diff_at(writer, FIRST + len(chain.states) - 1) == expected
 
@@ -168,7 +168,7 @@ def test_the_changes_of_each_block_can_be_read_again(
 def test_history_begins_with_the_first_block_that_is_recorded() -> None:
     with MemoryStore().write() as writer:
         assert oldest_state(writer) is None
-        diff = Diff.between(writer, {FIRST_ADDRESS: b"value"})
+        diff = diff_between(writer, {FIRST_ADDRESS: b"value"})
         update = trie.plan(writer, diff.changes)
         record(writer, 7, diff, update)
         update.write(writer)

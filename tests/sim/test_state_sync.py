@@ -66,7 +66,7 @@ def test_it_catches_a_source_that_never_rests(blocks_per_s: int) -> None:
         assert world.now < 10
     progress = world.machine.progress
     assert progress.is_whole
-    assert progress.blocks_behind == 0
+    assert progress.stored == progress.newest
     world.check_whole(world.reached[-1].number)
     assert world.effects == []
 

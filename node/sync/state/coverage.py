@@ -54,11 +54,6 @@ class Coverage:
         """Whether no key is missing."""
         return list(self) == [EVERYTHING]
 
-    @property
-    def fraction(self) -> float:
-        """Covered part of the key space, 0..1."""
-        return sum(map(width, self)) / KEY_SPACE
-
     def add(self, start: Address, end: Address) -> None:
         """Cover a range, of which parts may be covered already."""
         # A range that ends just before the start, or starts just behind the end, touches.

@@ -139,10 +139,6 @@ class Questions:
         """Return when the next question is late."""
         return min((each.deadline for each in self._open.values()), default=None)
 
-    def all(self) -> list[Question]:
-        """Return the open questions, oldest first."""
-        return list(self._open.values())
-
 
 def is_much_less(items: Sequence[bytes], wanted: int) -> bool:
     """Tell whether an answer is short, in items and in bytes."""

@@ -25,10 +25,3 @@ class StateProgress:
         if self.is_whole:
             return 1.0
         return min(self.accounts / self.total, 1.0) if self.total else 0.0
-
-    @property
-    def blocks_behind(self) -> int:
-        """Blocks whose changes are not applied yet."""
-        if self.stored is None or self.newest is None:
-            return 0
-        return self.newest.number - self.stored.number

@@ -3,8 +3,6 @@ from hashlib import blake2b
 import pytest
 
 from node.accounts.diff import EMPTY_DIFF, Change, Diff, decode_changes
-from node.storage.memory import MemoryStore
-from node.storage.store import Table
 from protocols.errors import WireError
 from protocols.types import Address
 
@@ -39,15 +37,6 @@ def test_the_inverse_swaps_old_and_new() -> None:
         (Change(A, b"new", None), Change(B, None, b"old"), Change(C, b"2", b"1"))
     )
     assert DIFF.inverse().inverse() == DIFF
-
-
-def test_between_compares_with_the_store_and_leaves_out_what_stays() -> None:
-    store = MemoryStore()
-    with store.write() as writer:
-        for address, value in ((B, b"old"), (C, b"1"), (D, b"same")):
-            writer.put(Table.ACCOUNTS, address, value)
-        changes = {D: b"same", C: b"2", B: None, A: b"new", Address(bytes(20)): None}
-        assert Diff.between(writer, changes) == DIFF
 
 
 BAD_DIFFS = {

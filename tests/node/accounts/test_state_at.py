@@ -1,12 +1,12 @@
 """Older states over more accounts than a scan takes at once."""
 
 from node.accounts import trie
-from node.accounts.diff import Diff
 from node.accounts.state_at import SCAN_BLOCK, StateAt
 from node.accounts.state_history import GROUP_BLOCKS, backward_patch, begin, patched, record
 from node.storage.memory import MemoryStore
 from node.storage.store import Table, Writer
 from protocols.types import Address, Height
+from tests.build.diffs import diff_between
 
 COUNT = 3 * SCAN_BLOCK
 STEP = 2**160 // COUNT
@@ -16,7 +16,7 @@ ADDRESSES = list(STATE)
 
 
 def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -> None:
-    diff = Diff.between(writer, changes)
+    diff = diff_between(writer, changes)
     update = trie.plan(writer, diff.changes)
     record(writer, height, diff, update)
     update.write(writer)

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from node.accounts import state_history, trie
-from node.accounts.diff import Diff
 from node.accounts.state_at import StateAt
 from node.accounts.state_history import (
     GROUP_BLOCKS,
@@ -18,6 +17,7 @@ from node.accounts.state_history import (
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Address, Hash32, Height
+from tests.build.diffs import diff_between
 
 MAX_PRUNED_ROWS = 64
 """Less than a batch of these tests adds."""
@@ -34,7 +34,7 @@ def records(reader: Reader) -> list[tuple[Address, bytes]]:
 
 
 def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -> Hash32:
-    diff = Diff.between(writer, changes)
+    diff = diff_between(writer, changes)
     update = trie.plan(writer, diff.changes)
     record(writer, height, diff, update)
     update.write(writer)

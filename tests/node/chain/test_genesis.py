@@ -20,6 +20,7 @@ from node.policy import Policy
 from node.storage.memory import MemoryStore
 from protocols.types import Address
 from tests.build.blocks import SEED_0
+from tests.build.diffs import diff_between
 from tests.build.keys import SMALL_POLICY, address, genesis, keys
 
 GENESIS = genesis(4)
@@ -62,7 +63,7 @@ def test_block_0() -> None:
 def test_the_roots_are_those_of_the_stored_accounts() -> None:
     changes = {address(index): Account(1_000_000).encode() for index in range(3)}
     with MemoryStore().write() as writer:
-        assert Diff.between(writer, changes).root == HEADER.diff_root
+        assert diff_between(writer, changes).root == HEADER.diff_root
         assert trie.update(writer, changes) == HEADER.state_root
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from node.accounts import trie
 from node.accounts.account import Account
-from node.accounts.diff import Diff
 from node.accounts.transaction import MAX_COINS
 from node.chain.genesis import Genesis
 from node.chain.genesis_accounts import (
@@ -25,6 +24,7 @@ from node.storage.memory import MemoryStore
 from node.storage.store import Table
 from protocols.types import Address, Hash32
 from tests.build.chain import contents, light_chain, open_chain
+from tests.build.diffs import diff_between
 from tests.build.keys import genesis
 from tests.build.state_sync import syncing_chain
 
@@ -66,7 +66,7 @@ def test_what_is_stored_is_what_inserting_one_by_one_stores() -> None:
     changes = {address: Account(coins).encode() for address, coins in MANY.items()}
     one_by_one, at_once = MemoryStore(), MemoryStore()
     with one_by_one.write() as writer:
-        diff = Diff.between(writer, changes)
+        diff = diff_between(writer, changes)
         for address, value in changes.items():
             root = trie.update(writer, {address: value})
 

@@ -33,15 +33,15 @@ async def test_a_sync_from_beginning_to_end(in_thread: bool) -> None:
     chain, store = started(builder, 4)
     writer = ChainWriter(chain, in_thread=in_thread)
     await writer.push([*builder.blocks[4:], bad])
-    await writer.move_target(8)
+    await writer.do(partial(chain.move_target, 8))
     model, peaks = model_at(builder, 8)
     step = partial(finalize, target=target_at(builder, 8), peaks=peaks)
-    assert await writer.complete_state(step) is FinalizeError.WRONG_STATE_ROOT
+    assert await writer.do(partial(chain.complete_state, step)) is FinalizeError.WRONG_STATE_ROOT
     fetch_accounts(store, model)
     fetch_window(chain, builder, 8)
-    assert await writer.complete_state(step) is None
+    assert await writer.do(partial(chain.complete_state, step)) is None
     events = writer.subscribe()
-    while await writer.execute_accepted() != Replayed(0):
+    while await writer.do(chain.execute_accepted) != Replayed(0):
         pass
     outcome = await writer.seal()
     assert outcome.is_sealed
@@ -59,12 +59,11 @@ async def test_a_state_that_is_too_old_and_a_window(in_thread: bool) -> None:
     chain = full_chain(GENESIS)
     chain.push(builder.blocks[:6])
     writer = ChainWriter(chain, in_thread=in_thread)
-    await writer.begin_state_sync()
+    await writer.do(partial(adopt, chain, builder, 16))
     assert not chain.has_state
-    adopt(chain, builder, 16)
-    await writer.move_target(16)
-    assert await writer.store_batch([whole_block(builder, 16)]) is None
-    assert await writer.store_batch([whole_block(builder, 14)]) is not None
+    await writer.do(partial(chain.move_target, 16))
+    assert await writer.do(partial(chain.store_batch, [whole_block(builder, 16)])) is None
+    assert await writer.do(partial(chain.store_batch, [whole_block(builder, 14)])) is not None
     lowest = chain.lowest_whole(16)
     assert lowest is not None
     assert lowest.number == 16

@@ -8,7 +8,6 @@ from node.blocks.block import Block
 from node.blocks.signing import precommit_message
 from node.chain.chain import Chain
 from node.chain.results import Pushed
-from node.chain.retention import Retention
 from node.crypto import bls, ed25519
 from node.gossip.votes import signed_message
 from node.keys import NodeKeys
@@ -24,6 +23,7 @@ from tests.build.blocks import digest, transaction
 from tests.build.chain import KEY_CACHE, ChainBuilder, open_chain
 from tests.build.clock import FixedClock
 from tests.build.keys import GENESIS_TIMESTAMP, keys_of
+from tests.build.state_sync import syncing_chain
 
 
 class Bench:
@@ -218,9 +218,8 @@ def test_nothing_is_proposed_and_judged_without_the_state() -> None:
     bench = Bench(3)
     content = bench.signer(0).macro_content(4, 0)
     assert content is not None
-    bench.chain = open_chain(bench.builder.genesis, retention=Retention.WINDOW)
+    bench.chain = syncing_chain(bench.builder.genesis)
     bench.builder.push_all(bench.chain)
-    bench.chain.begin_state_sync()
     signer = bench.signer(bench.producer)
 
     assert signer.micro_block(bench.turn(), []) is None
