@@ -8,6 +8,7 @@ from node.blocks.body import MicroBody
 from node.serve.blocks_proof import serve_blocks_proof
 from node.serve.transactions_proof import serve_transactions_proof
 from node.sync.macro.fetcher import EndReason, Fetcher
+from node.sync.macro.history_limits import DEFAULT_LIMITS
 from protocols.messages.batch_set import BatchSetRequest
 from protocols.messages.block import BlockRequest
 from protocols.messages.blocks_proof import BlocksProofRequest, BlocksProofResponse
@@ -54,6 +55,12 @@ def test_batch_sets_of_the_next_epochs_are_asked_for_at_once() -> None:
     assert harness.machine.target == LENGTH
     assert harness.machine.is_active
     assert not harness.machine.is_proven
+
+
+def test_defaults() -> None:
+    """Five batch sets, and twelve chunks of 1024 transactions."""
+    limits = DEFAULT_LIMITS
+    assert (limits.open_epochs, limits.leaves_in_flight, limits.chunk_leaves) == (5, 12, 1024)
 
 
 def test_sets_are_bounded() -> None:
