@@ -62,7 +62,7 @@ class BlockSyncer:
         self._line: Height = 0
         """Lowest height of the newest target's window."""
         self._lowest: Height | None = None
-        """Height of the lowest block that is stored; None if there is none."""
+        """Height of the lowest block that is stored; None before the store was looked into."""
         self._expected: Hash32 | None = None
         """The next block; None before the store was looked into."""
         self._is_done = False
@@ -166,10 +166,11 @@ class BlockSyncer:
     def _set_lowest(self, block: Block | None) -> None:
         assert self._first is not None
         if block is None:
-            self._expected = self._first.hash
+            # What comes above the first target is stored as it comes.
+            self._expected, self._lowest = self._first.hash, self._first.number + 1
         else:
             self._expected, self._lowest = block.parent_hash, block.number
-            self._is_done = block.number <= self._line
+        self._is_done = self._lowest <= self._line
 
     def _on_invalid(self, invalid: InvalidBlock, now: float) -> list[BlockEffect]:
         """Blame whoever sent a false signature, and ask for the batch again."""

@@ -47,7 +47,7 @@ from tests.build.state_sync import (
 )
 
 HEIGHT = 16
-BUILDER = builder_of(HEIGHT + 4)
+BUILDER = builder_of(HEIGHT + 2 * POLICY.batch_length)
 SERVER = full_chain(GENESIS)
 SERVER.push(BUILDER.blocks[:HEIGHT])
 
@@ -340,6 +340,27 @@ def test_a_later_target_needs_no_blocks_that_everybody_has_pruned() -> None:
     assert world.reached == [later]
     assert len(world.asked) == asked
     assert world.syncer.next_deadline() is None
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_first_target_that_falls_below_the_window_is_not_wanted_any_more(steps: int) -> None:
+    """Our own chain prunes it: whatever peers answer would look wrong."""
+    world = World({PeerId("a"): honest})
+    world.start()
+    if steps < 3:
+        for _ in range(steps):
+            world.step()
+    else:
+        world.peers[PeerId("a")] = silent
+        world.step()
+    push_rest(world.chain, BUILDER.blocks[HEIGHT:])
+    later = target_at(BUILDER, HEIGHT + 2 * POLICY.batch_length)
+    world.perform(world.syncer.update_target(later, world.now))
+    world.chain.move_target(later.number)
+    push_rest(world.chain, [*BUILDER.fork_from(BUILDER.head.hash).extend(POLICY.batch_length)])
+    world.run()
+    assert world.reached == [later]
+    assert world.faults == []
 
 
 def test_a_target_that_needs_less_drops_what_is_on_its_way() -> None:
