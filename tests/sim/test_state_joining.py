@@ -96,13 +96,13 @@ async def test_a_node_that_is_a_little_late_follows_and_keeps_its_state(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_full_node_that_was_away_for_long_fetches_the_state_again(
+async def test_a_full_node_that_was_away_for_long_fetches_only_what_has_changed(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    nodes = await with_late_node(nursery, 3.5)
+    nodes = await with_late_node(nursery, 3.5, accounts=2000)
     away = nodes.nodes[-1]
     await nodes.start([away.spec.name])
-    await nodes.until(lambda: is_live(away), within_s=20)
+    await nodes.until(lambda: is_live(away) and away.final_height >= 8, within_s=20)
     away.kill()
     await trio.sleep_until(70.5)
 
@@ -111,6 +111,9 @@ async def test_a_full_node_that_was_away_for_long_fetches_the_state_again(
     await nodes.until(lambda: not away.node.chain.has_state, within_s=10)
     await nodes.until(lambda: is_live(away), within_s=30)
     await check_equal(nodes)
+    # Rewards, and what lies beside them in a range.
+    record = away.node.status()["state_synced"]
+    assert 0 < record["leaves"] < record["accounts"] / 4
     nursery.cancel_scope.cancel()
 
 
