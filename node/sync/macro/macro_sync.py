@@ -59,6 +59,10 @@ PAUSE_S: Final = 1.0
 """Between a failure and the next question to the same peer."""
 
 
+STANDSTILL_S: Final = 10.0
+"""Without a new block, and three block times at least: live sync may lead nowhere."""
+
+
 class Place(Enum):
     """Where a peer stands."""
 
@@ -160,6 +164,9 @@ class MacroSync:
         self._given_up: set[PeerId] = set()
         """Peers that are outdated since they failed or lied, until they leave or are back."""
         self._failures = Failures()
+        self._seen_head = chain.head.hash
+        self._moved_at: float | None = None
+        """When our head was seen to be another; None if it never was."""
         self._next_number = 0
 
     @property
@@ -256,6 +263,7 @@ class MacroSync:
         Args:
             now: Monotonic clock, seconds.
         """
+        self._watch_head(now)
         outputs: list[MacroOutput] = []
         for peer, candidate in list(self._candidates.items()):
             if candidate.state is _State.AHEAD or candidate.until > now:
@@ -313,7 +321,7 @@ class MacroSync:
         """ASKING -> AHEAD, PLACING or outdated."""
         match read_claim(claimed, self._chain, candidate.start, self._pinned):
             case Claim() as claim:
-                if self._is_last_resort and self._is_followed(claim, candidate):
+                if self._is_last_resort and self._is_followed(claim, candidate, now):
                     return [self._place(peer, candidate, now)]
                 candidate.state = _State.AHEAD
                 return self._sort(self._fetcher.add_source(peer, claim), now)
@@ -324,11 +332,24 @@ class MacroSync:
             case NoClaim.LIE:
                 return [ReportPeer(peer, Fault.FALSE_CLAIM), *self._give_up(peer)]
 
-    def _is_followed(self, claim: Claim, candidate: _Candidate) -> bool:
-        """Tell whether live sync leads to what is claimed: nobody has said yet that it does not."""
+    def _is_followed(self, claim: Claim, candidate: _Candidate, now: float) -> bool:
+        """Tell whether live sync leads to what is claimed.
+
+        That it does not is the peer's own word. As long as others bring us blocks it counts for
+        nothing: one that hears of a macro block before us would cost us our state with it.
+        """
         top = targets_of(claim, self._chain.policy)[-1].height
         is_near = gap_of(self._chain, self._config, top) <= 0
-        return is_near and not is_beyond(self._chain, candidate.beyond)
+        return is_near and (self._is_moving(now) or not is_beyond(self._chain, candidate.beyond))
+
+    def _is_moving(self, now: float) -> bool:
+        block_time_s = self._chain.policy.block_separation_ms / 1000
+        standstill_s = max(STANDSTILL_S, 3 * block_time_s)
+        return self._moved_at is not None and now < self._moved_at + standstill_s
+
+    def _watch_head(self, now: float) -> None:
+        if self._chain.head.hash != self._seen_head:
+            self._seen_head, self._moved_at = self._chain.head.hash, now
 
     def _on_head(
         self, peer: PeerId, candidate: _Candidate, head: HeadResponse, now: float

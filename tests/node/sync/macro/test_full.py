@@ -5,6 +5,7 @@ import pytest
 from node.errors import Fault
 from node.sync.effects import AdoptMacroBlocks
 from node.sync.live.events import Ahead
+from node.sync.macro.macro_sync import PAUSE_S, STANDSTILL_S
 from node.sync.peers import PeerList
 from node.sync.syncer import Phase
 from node.sync.tickets import Asker
@@ -113,6 +114,26 @@ def test_peer_that_has_gone_ahead_is_followed_by_its_macro_blocks() -> None:
     assert harness.chain.macro_head == server.chain.macro_head
     assert not harness.chain.has_state
     assert harness.list_of(ALICE) is PeerList.LIVE
+
+
+@pytest.mark.parametrize("pause_s", [PAUSE_S, STANDSTILL_S - 0.1, STANDSTILL_S])
+def test_word_of_one_peer_costs_no_state_while_others_bring_blocks(pause_s: float) -> None:
+    """It says to be far ahead, and claims the next checkpoint a moment before we have it."""
+    harness = full(EPOCH)
+    harness.join_live(BOB)
+    harness.join(ALICE)
+    harness.claim(ALICE)
+    (sent,) = harness.open_requests(Asker.MACRO_HEAD, ALICE)
+    harness.serve(sent, chain_of(EPOCH + 3 * BATCH).chain)
+    harness.announce(chain_of(EPOCH + 1).blocks[-1], BOB)
+    harness.settle()
+    assert harness.height == EPOCH + 1
+
+    harness.pass_time(pause_s)
+    harness.claim(ALICE, checkpoint=checkpoint_of(chain_of(EPOCH + BATCH)))
+
+    assert bool(macro_block_requests(harness, ALICE)) is (pause_s >= STANDSTILL_S)
+    assert harness.list_of(ALICE) is PeerList.MACRO
 
 
 def test_consensus_waits_for_the_state() -> None:
