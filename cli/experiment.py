@@ -223,7 +223,9 @@ def _run(spec: ExperimentSpec, timeout_s: float, *, keep: bool) -> Recording:
             raise CommandError(ExitCode.UNEXPECTED, str(error)) from error
         finally:
             progress.end()
-            note(f"the network is stopped and {f'kept in {folder.path}' if keep else 'removed'}")
+            note(
+                f"stopping the network, which is {f'kept in {folder.path}' if keep else 'removed'}"
+            )
 
 
 @contextmanager
