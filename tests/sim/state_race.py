@@ -20,7 +20,7 @@ from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.results import Pushed
 from node.chain.state_mode import state_head, sync_target
-from node.errors import UnavailableError
+from node.errors import Fault, UnavailableError
 from node.net.hub import Hub, LinkConditions
 from node.net.network import Handler
 from node.net.simulated import SimulatedNetwork, simulated_address
@@ -37,7 +37,7 @@ from node.services.state_sync import StateSyncService
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
 from node.sync.state import state_store
-from node.sync.state.state_limits import DEFAULT_LIMITS
+from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from protocols.ids import RequestProtocol
 from protocols.messages.history_peaks import HistoryPeaksRequest
@@ -51,6 +51,7 @@ from tests.build.chain import ChainBuilder, contents, open_chain
 from tests.build.keys import genesis
 from tests.build.state_sync import adopt, full_chain, grow_forked, push_rest, syncing_chain
 from tests.build.sync import make_hello
+from tests.sim.nodes import WatchedNetwork
 
 POLICY: Final = Policy(batch_length=6, batches_per_epoch=2, slots=4, validity_window_batches=1)
 BATCHES: Final = 5
@@ -182,6 +183,9 @@ class Race:
     seed: int
     is_killed_always: bool = False
     """Whether each process ends after a few commits."""
+    limits: StateLimits = LIMITS
+    answers: int = 0
+    """That peers have given."""
     lives: int = 0
     pushed: int = 0
 
@@ -191,6 +195,7 @@ class Race:
         self.above = [block for block in self.grown.order if block.number > FIRST]
         self.heard: Height = FIRST
         """Of the newest block that peers have."""
+        self.faults: list[tuple[PeerId, Fault]] = []
         self.kills = self.draw.choice([0, 0, 1, 3])
         """Lives that may end with a commit."""
         self.store = WatchedStore(self.draw)
@@ -205,6 +210,16 @@ class Race:
 
     async def run(self) -> None:
         """Let the node live until it has its state and all blocks, and check what it has."""
+        async with trio.open_nursery() as nursery:
+            await self.prepare(nursery)
+            with trio.fail_after(BOUND_S):
+                while not await self._live():  # noqa: ASYNC110 - it is started again later
+                    await trio.sleep(self.draw.uniform(0, 2))
+            nursery.cancel_scope.cancel()
+        self.check()
+
+    async def prepare(self, nursery: trio.Nursery) -> None:
+        """Start the peers, and have the node know the first target."""
         low = self.draw.uniform(0.001, 0.1)
         conditions = LinkConditions(
             latency_s=(low, low + self.draw.uniform(0, 0.3)),
@@ -213,18 +228,16 @@ class Race:
         adopt(syncing_chain(self.grown.builder.genesis, self.store), self.grown.builder, FIRST)
         self.store.is_watched = True
         self.hub = Hub(seed=self.seed, conditions=conditions)
-        async with trio.open_nursery() as nursery:
-            self.servers = [Server(self, PeerId(f"peer {n}")) for n in range(3)]
-            for server in self.servers:
-                await nursery.start(server.network.run)
-            with trio.fail_after(BOUND_S):
-                while not await self._live():  # noqa: ASYNC110 - it is started again later
-                    await trio.sleep(self.draw.uniform(0, 2))
-            nursery.cancel_scope.cancel()
-        self.check()
+        self.servers = [Server(self, PeerId(f"peer {n}")) for n in range(3)]
+        for server in self.servers:
+            await nursery.start(server.network.run)
 
     def check(self) -> None:
-        """Check that the store is that of a node which has executed every block."""
+        """Check that the store is that of a node which has executed every block.
+
+        And that nobody was blamed: all peers are honest, and lines lose something at worst.
+        """
+        assert {fault for _, fault in self.faults} <= {Fault.TOO_SLOW}, self.faults
         mine, theirs = contents(self.store), contents(self.grown.executed)
         for table in Table:
             if table is Table.META:
@@ -240,7 +253,9 @@ class Race:
         ends_s = self.draw.choice([self.draw.uniform(0.05, 8), BOUND_S])
         try:
             async with trio.open_nursery() as life:
-                chain = await self._begin(life)
+                chain = await self.begin(life)
+                await trio.sleep(self.draw.choice([0.0, self.draw.uniform(0, 3)]))
+                life.start_soon(self.service.run)
                 with trio.move_on_after(ends_s):
                     await self._until_done(chain)
                 self.hub.kill(ME)
@@ -249,30 +264,35 @@ class Race:
             self.hub.kill(ME)
         return not self.store.has_ended and self._is_done(chain)
 
-    async def _begin(self, life: trio.Nursery) -> Chain:
+    async def begin(self, life: trio.Nursery) -> Chain:
+        """Start all of a node but its state sync, which is made, and return its chain."""
         self.store.has_ended, self.store.kills_in = False, self._next_kill()
         chain = syncing_chain(self.grown.builder.genesis, self.store)
         writer = ChainWriter(chain, in_thread=False)
-        network = SimulatedNetwork(self.hub, ME, lambda: make_hello(chain))
+        network = WatchedNetwork(self.hub, ME, lambda: make_hello(chain))
+        network.faults = self.faults
         await life.start(network.run)
         for server in self.servers:
             life.start_soon(_keep_linked, network, server.network.peer_id)
-        tools = SessionTools(
+        self.tools = SessionTools(
             network=network,
             chain=chain,
             writer=writer,
             store=self.store,
             strategy=self.strategy,
-            limits=LIMITS,
+            limits=self.limits,
             in_thread=False,
         )
-        self.service = StateSyncService(
-            tools, pivot_interval=self.interval, is_ready=lambda: True, clock=VirtualClock()
-        )
+        self.remake_service()
+        self.network = network
         life.start_soon(self._push, writer)
-        await trio.sleep(self.draw.choice([0.0, self.draw.uniform(0, 3)]))
-        life.start_soon(self.service.run)
         return chain
+
+    def remake_service(self) -> None:
+        """Make a state sync, which does not run yet."""
+        self.service = StateSyncService(
+            self.tools, pivot_interval=self.interval, is_ready=lambda: True, clock=VirtualClock()
+        )
 
     def _next_kill(self) -> int | None:
         if self.is_killed_always:
@@ -343,6 +363,7 @@ class Server:
     def _handler(self, protocol: RequestProtocol, answer: Callable[[bytes], bytes]) -> Handler:
         async def handle(_peer: PeerId, payload: bytes) -> bytes:
             await trio.sleep(self._draw.uniform(0, self._delays_s[protocol]))
+            self._race.answers += 1
             return answer(payload)
 
         return handle

@@ -23,7 +23,7 @@ SUITES: Final[dict[str, Callable[[int], object]]] = {"accounts": run_chaos, "nod
 """What a seed is run through: the machine that fetches accounts, or a node with all its parts."""
 
 SEEDS: Final = 10_000
-REPORTED: Final = 500
+REPORTED: Final = 250
 """Seeds between two lines that say how far it is."""
 
 
