@@ -24,6 +24,7 @@ from node.net.libp2p import Libp2pNetwork, NetworkLimits
 from node.process import ProcessRecord, own_start_time
 from node.rpc.server import RpcServer, bind, load_token
 from node.services.clock import SystemClock
+from node.services.workers import let_threads_alternate
 from node.storage.disk import DiskStore
 from node.version import VERSION
 from protocols.messages.handshake import Hello
@@ -53,6 +54,7 @@ def run_daemon(config: NodeConfig, ready: Ready) -> int:
         NotSyncedError: Not synced in time. The node has stopped cleanly.
         StorageError: The disk failed.
     """
+    let_threads_alternate()
     genesis = Genesis.load(config.genesis)
     keys = NodeKeys.load(config.keys)
     _check_validator(config, genesis, keys)

@@ -48,7 +48,7 @@ from node.sync.state.registry import (
     StartSyncer,
     SyncerRegistry,
 )
-from node.sync.state.state_events import ServerJoined, ServerLeft, StateFailed
+from node.sync.state.state_events import AskRange, ServerJoined, ServerLeft, StateFailed
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
@@ -114,7 +114,7 @@ class StateSession:
         self._todo: deque[CoordinatorInput] = deque()
         self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
         self._peers: set[PeerId] = set()
-        self._are_started = False
+        self._are_started, self._next_look = False, 0.0
         self.executed = 0
         """Operations of the queue that are done."""
         self.is_superseded = False
@@ -172,6 +172,8 @@ class StateSession:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            # Threads that compute share one interpreter: to fight for it costs more than to wait.
+            self._workers = trio.CapacityLimiter(1)
             journal.note_begun(
                 self._first_target,
                 self._tools.strategy,
@@ -189,7 +191,8 @@ class StateSession:
         await self._sender.send((_CHAIN, event))
 
     async def _step(self) -> None:
-        if self._are_started:
+        if self._are_started and trio.current_time() >= self._next_look:
+            self._next_look = trio.current_time() + PEER_LOOK_S
             self._look_at_peers()
         item = await self._next_item()
         if item is None:
@@ -212,8 +215,7 @@ class StateSession:
             pass
         if self._todo:
             return None
-        now = trio.current_time()
-        with trio.move_on_at(min([now + PEER_LOOK_S, *self._deadlines()])):
+        with trio.move_on_at(min([trio.current_time() + PEER_LOOK_S, *self._deadlines()])):
             return await self._inbox.receive()
         return None
 
@@ -453,14 +455,17 @@ class StateSession:
 
     async def _change(self, to: str, task: Callable[[], Event]) -> None:
         try:
-            event = await self._writer.do(task)
+            async with self._workers:
+                event = await self._writer.do(task)
         except SupersededError as error:
             self.is_superseded = True
             to, event = _COORDINATOR, machine.Failed(str(error))
         await self._send(to, event)
 
     async def _work_for(self, part: str, task: Callable[[], Event]) -> None:
-        await self._send(part, await carry_out(task, in_thread=self._tools.in_thread))
+        async with self._workers:
+            event = await carry_out(task, in_thread=self._tools.in_thread)
+        await self._send(part, event)
 
     async def _request(self, part: str, ask: Ask) -> None:
         """Ask one question and turn its outcome, good or bad, into one event."""
@@ -478,7 +483,8 @@ class StateSession:
             protocol,
             payload,
             lambda response: decode_state_answer(ask, response),
-            in_thread=self._tools.in_thread,
+            # Decoding a range is nothing beside checking it, which has a thread of its own.
+            in_thread=self._tools.in_thread and not isinstance(ask, AskRange),
         )
         return StateFailed(ask.id) if answer is None else answer
 

@@ -21,6 +21,10 @@ log = structlog.get_logger("state_sync")
 LOOK_S: Final = 0.5
 """Between two looks at whether a state is needed."""
 
+START_LOOK_S: Final = 0.05
+"""The same while it is, until the newest macro block is reached: a state of a million accounts
+takes a few seconds."""
+
 PAUSE_MIN_S: Final = 1.0
 """After an attempt that failed. Each time in a row it is twice as long, up to PAUSE_MAX_S."""
 
@@ -182,7 +186,7 @@ class StateSyncService:
 
     async def _until_needed(self) -> None:
         while not self._is_needed():  # noqa: ASYNC110 - more than one thing has to change
-            await trio.sleep(LOOK_S)
+            await trio.sleep(LOOK_S if self._chain.has_state else START_LOOK_S)
 
     def _is_needed(self) -> bool:
         chain = self._chain
