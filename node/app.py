@@ -119,7 +119,12 @@ class Node:
             )
         self._network = parts.make_network(self._hello)
         self._writer = ChainWriter(self.chain, in_thread=parts.in_thread)
-        ServeService(self._network, self.chain, in_thread=parts.in_thread).register()
+        ServeService(
+            self._network,
+            self.chain,
+            in_thread=parts.in_thread,
+            settled=self._writer.settled,
+        ).register()
         self._sync = SyncService(
             self._network,
             self.chain,

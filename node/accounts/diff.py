@@ -91,6 +91,19 @@ class Diff:
 EMPTY_DIFF: Final = Diff()
 
 
+def changes_of(stored: bytes) -> bytes:
+    """Return `encode_changes` of a diff from its stored form, which is ours and sound."""
+    parts: list[bytes] = []
+    position = 0
+    while position < len(stored):
+        old = position + ADDRESS_BYTES
+        new = _behind_value(stored, old)
+        end = _behind_value(stored, new)
+        parts += stored[position:old], stored[new:end]
+        position = end
+    return b"".join(parts)
+
+
 def decode_changes(payload: bytes) -> dict[Address, bytes | None]:
     """Read what `Diff.encode_changes` wrote; hash it first to compare with a `diff_root`.
 
@@ -120,6 +133,11 @@ def _take(payload: bytes, position: int, length: int) -> tuple[bytes, int]:
     if end > len(payload):
         raise WireError("Diff", "cut short")
     return payload[position:end], end
+
+
+def _behind_value(payload: bytes, position: int) -> int:
+    start = position + LENGTH_BYTES
+    return start + int.from_bytes(payload[position:start], "big")
 
 
 def _take_value(payload: bytes, position: int) -> tuple[bytes | None, int]:

@@ -20,7 +20,7 @@ from operator import ne
 from struct import Struct
 from typing import Final
 
-from node.accounts.diff import EMPTY_DIFF, Diff
+from node.accounts.diff import EMPTY_DIFF, Diff, changes_of
 from node.accounts.pages import BRANCH_BYTES, CHILD_BYTES, FAN_OUT
 from node.accounts.trie import TrieUpdate
 from node.chain.block_store import height_key
@@ -124,6 +124,11 @@ def diff_at(reader: Reader, height: Height) -> Diff:
     """Return what the block at a height has changed. The height is above the oldest state."""
     stored = reader.get(Table.DIFFS, height_key(height))
     return EMPTY_DIFF if stored is None else Diff.decode(stored)
+
+
+def changes_at(reader: Reader, height: Height) -> bytes:
+    """Return what the block at a height changes, as its diff root has it, as `diff_at` does."""
+    return changes_of(reader.get(Table.DIFFS, height_key(height)) or b"")
 
 
 def backward_patch(before: bytes | None, after: bytes | None) -> bytes:

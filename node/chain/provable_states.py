@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from node.accounts.state_at import StateAt
-from node.accounts.state_history import diff_at, oldest_state
+from node.accounts.state_history import changes_at, oldest_state
 from node.storage.store import Reader
 from protocols.types import Height
 
@@ -32,4 +32,4 @@ class ProvableStates:
 
     def changes(self, height: Height) -> bytes:
         """Return what the block at a height, above the oldest, changes, as its diff root has it."""
-        return diff_at(self.reader, height).encode_changes()
+        return changes_at(self.reader, height)

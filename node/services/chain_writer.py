@@ -104,6 +104,11 @@ class ChainWriter:
         """Do something else with chain or store, in turn with pushes. No subscriber hears of it."""
         return await self._in_turn(task)
 
+    async def settled(self) -> None:
+        """Wait until the changes are done that have been asked for so far."""
+        async with self._turn:
+            pass
+
     def subscribe(self) -> trio.MemoryReceiveChannel[ChainEvent]:
         """Receive the events of all pushes from now on. Close the channel to stop."""
         sender, receiver = trio.open_memory_channel[ChainEvent](EVENTS_BUFFERED)

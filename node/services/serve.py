@@ -2,9 +2,13 @@
 
 What an answer says is decided in `node.serve`; here is only who may ask how often, and where the
 work is done.
+
+What costs most is begun only when the changes of the chain are done that have been asked for so
+far: a node that is asked for a lot still follows the head. What peers ask for to follow it
+themselves does not wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -66,6 +70,8 @@ class _Route(Generic[RequestT]):
     serve: Callable[[RequestT, ChainView], _Encodable]
     is_large: bool = True
     """The answer may take long to build: it is built in a worker thread."""
+    is_patient: bool = True
+    """It is not begun while the chain is being changed."""
 
 
 class ServeService:
@@ -75,7 +81,14 @@ class ServeService:
     until it has also used up the refusals of that limit is reported for flooding.
     """
 
-    def __init__(self, network: Network, chain: ChainView, *, in_thread: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        chain: ChainView,
+        *,
+        in_thread: bool,
+        settled: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
         """Prepare; nothing is served before `register`.
 
         Args:
@@ -83,7 +96,9 @@ class ServeService:
             chain: What is served.
             in_thread: Build large answers in worker threads. False in virtual time, whose clock
                 does not wait for threads.
+            settled: Waits until the changes of the chain are done that were asked for so far.
         """
+        self._settled = settled
         self._network = network
         self._chain = chain
         self._in_thread = in_thread
@@ -92,10 +107,13 @@ class ServeService:
     def register(self) -> None:
         """Put the handlers on the network. Once, before the network runs."""
         self._add(_Route(RequestProtocol.HEAD, HeadRequest.decode, serve_head, is_large=False))
-        self._add(_Route(RequestProtocol.BLOCK, BlockRequest.decode, serve_block))
+        self._add(_Route(RequestProtocol.BLOCK, BlockRequest.decode, serve_block, is_patient=False))
         self._add(
             _Route(
-                RequestProtocol.MISSING_BLOCKS, MissingBlocksRequest.decode, serve_missing_blocks
+                RequestProtocol.MISSING_BLOCKS,
+                MissingBlocksRequest.decode,
+                serve_missing_blocks,
+                is_patient=False,
             )
         )
         self._add(_Route(RequestProtocol.MACRO_CHAIN, MacroChainRequest.decode, serve_macro_chain))
@@ -149,6 +167,8 @@ class ServeService:
             return route.serve(request, self._chain).encode()
         try:
             async with self._turns.turn(peer):
+                if route.is_patient:
+                    await self._settled()
                 return await trio.to_thread.run_sync(
                     lambda: route.serve(request, self._chain).encode()
                 )

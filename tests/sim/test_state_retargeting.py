@@ -19,7 +19,9 @@ from protocols.types import PeerId
 from tests.build.blocks import transaction
 from tests.sim.nodes import POLICY, Nodes, SimNode, WatchedNetwork
 
-MIX = {"history": 1, "full": 4}
+MIX = {"full": 5}
+"""Nobody keeps more than a window."""
+
 ACCOUNTS = 700
 HEADWAY_S = 40.5
 """When the last node starts: by then a network is older than what it keeps."""

@@ -2,7 +2,7 @@ from hashlib import blake2b
 
 import pytest
 
-from node.accounts.diff import EMPTY_DIFF, Change, Diff, decode_changes
+from node.accounts.diff import EMPTY_DIFF, Change, Diff, changes_of, decode_changes
 from protocols.errors import WireError
 from protocols.types import Address
 
@@ -30,6 +30,13 @@ def test_the_stored_form_comes_back() -> None:
     assert DIFF.encode() == STORED
     assert Diff.decode(STORED) == DIFF
     assert Diff.decode(b"") == EMPTY_DIFF
+
+
+def test_the_changes_of_a_stored_diff_are_taken_without_reading_it() -> None:
+    assert changes_of(STORED) == CHANGES
+    assert changes_of(b"") == b""
+    long = Diff((Change(A, b"x" * 300, b"y" * 400), Change(D, b"z", None)))
+    assert changes_of(long.encode()) == long.encode_changes()
 
 
 def test_the_inverse_swaps_old_and_new() -> None:

@@ -1,5 +1,7 @@
 """The dispatcher: decoding, limits, refusals, threads."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -51,15 +53,30 @@ async def connected(
     nursery: trio.Nursery, chain: Chain | TamperedView, *, in_thread: bool = False
 ) -> tuple[SimulatedNetwork, SimulatedNetwork]:
     """Return a client and the server that it is connected to."""
-    hub = Hub(seed=1, conditions=INSTANT)
-    client, server = [
-        SimulatedNetwork(hub, PeerId(name), hello, score_limits=NEVER_FADES) for name in ("c", "s")
-    ]
-    ServeService(server, chain, in_thread=in_thread).register()
-    for network in (client, server):
-        await nursery.start(network.run)
-    await client.connect(simulated_address(server.peer_id))
+    client, _, server = await connected_two(
+        nursery, chain, in_thread=in_thread, settled=trio.lowlevel.checkpoint
+    )
     return client, server
+
+
+async def connected_two(
+    nursery: trio.Nursery,
+    chain: Chain | TamperedView,
+    *,
+    in_thread: bool,
+    settled: Callable[[], Awaitable[None]],
+) -> tuple[SimulatedNetwork, SimulatedNetwork, SimulatedNetwork]:
+    """Return two clients and the server that they are connected to."""
+    hub = Hub(seed=1, conditions=INSTANT)
+    client, other, server = [
+        SimulatedNetwork(hub, PeerId(name), hello, score_limits=NEVER_FADES) for name in "cos"
+    ]
+    ServeService(server, chain, in_thread=in_thread, settled=settled).register()
+    for network in (client, other, server):
+        await nursery.start(network.run)
+    for network in (client, other):
+        await network.connect(simulated_address(server.peer_id))
+    return client, other, server
 
 
 def missing(target: Hash32, locator: Hash32) -> bytes:
@@ -267,3 +284,32 @@ async def test_large_answers_are_built_in_bounded_threads(nursery: trio.Nursery)
     whole = MissingBlocksResponse(blocks=known.bytes_between(1, 1, with_body=True)).encode()
     assert answers[3:] == [whole] * (1 + WAITING_PER_PEER)
     assert await client.request(server.peer_id, MISSING_BLOCKS, request) == whole
+
+
+async def test_what_costs_most_waits_for_changes_and_what_followers_ask_for_does_not(
+    nursery: trio.Nursery,
+) -> None:
+    known, over, begun = states(), trio.Event(), trio.Event()
+    target, answers = known.at(20), list[bytes]()
+
+    async def settled() -> None:
+        begun.set()
+        await over.wait()
+
+    client, other, server = await connected_two(
+        nursery, known.chain, in_thread=True, settled=settled
+    )
+    costly = StateRangeRequest(target=target, start=FIRST_ADDRESS, end=LAST_ADDRESS).encode()
+
+    async def ask() -> None:
+        answers.append(await client.request(server.peer_id, RequestProtocol.STATE_RANGE, costly))
+
+    async with trio.open_nursery() as asking:
+        asking.start_soon(ask)
+        await begun.wait()
+        block_request = BlockRequest(hash=target, with_body=True).encode()
+        block = await other.request(server.peer_id, BLOCK, block_request)
+        assert isinstance(BlockResponse.decode(block), BlockResponse)
+        assert answers == []
+        over.set()
+    assert isinstance(StateRangeResponse.decode(answers[0]), StateRangeResponse)

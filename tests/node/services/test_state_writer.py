@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from node.chain.replay import Replayed
 from node.chain.results import ChainEvent, Extended, Rebranched
@@ -67,3 +68,29 @@ async def test_a_state_that_is_too_old_and_a_window(in_thread: bool) -> None:
     lowest = chain.lowest_whole(16)
     assert lowest is not None
     assert lowest.number == 16
+
+
+async def test_it_has_settled_when_what_was_asked_for_before_is_done() -> None:
+    chain, _ = started(builder_of(9), 4)
+    writer = ChainWriter(chain, in_thread=True)
+    done: list[str] = []
+    may_end = trio.Event()
+
+    def change(name: str) -> None:
+        trio.from_thread.run(may_end.wait)
+        done.append(name)
+
+    async def waiter() -> None:
+        await writer.settled()
+        done.append("settled")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.do, partial(change, "first"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(waiter)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(writer.do, partial(change, "later"))
+        await trio.testing.wait_all_tasks_blocked()
+        may_end.set()
+    assert done == ["first", "settled", "later"]
+    await writer.settled()
