@@ -30,8 +30,8 @@ from node.accounts.proof_nodes import (
     PageNode,
     RejectedError,
     branch_node,
-    decode_nodes,
     page_node,
+    read_nodes,
 )
 from node.storage.store import Reader, Table
 from protocols.types import Address, Hash32
@@ -60,10 +60,10 @@ def verify_keys(
         The value of each address, None where there is no account; or None if nothing is proven.
 
     Raises:
-        WireError: The proof is not a sequence of nodes.
+        WireError: Something else stands in the proof where a node is due.
     """
     keys = sorted(set(addresses))
-    verifier = _Verifier(decode_nodes(proof))
+    verifier = _Verifier(read_nodes(proof))
     try:
         child = verifier.node(ROOT, keys)
     except RejectedError:
@@ -94,8 +94,8 @@ def _prove_branch(
 
 
 class _Verifier:
-    def __init__(self, nodes: tuple[Node, ...]) -> None:
-        self._nodes = iter(nodes)
+    def __init__(self, nodes: Iterator[Node]) -> None:
+        self._nodes = nodes
         self.values: dict[Address, bytes | None] = {}
 
     @property

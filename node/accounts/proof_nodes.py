@@ -11,7 +11,7 @@ that are neither given nor empty follow from the accounts that are being proven,
 walk. A page holds the records that the verifier does not have; none at all may be an empty subtree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -95,21 +95,22 @@ def branch_node(given: Mapping[int, Child]) -> bytes:
     return BranchNode(sum(1 << nibble for nibble in given), bytes(branch)).encode()
 
 
-def decode_nodes(payload: bytes) -> tuple[Node, ...]:
-    """Read a proof.
+def read_nodes(payload: bytes) -> Iterator[Node]:
+    """Read a proof node by node, as its verifier walks.
+
+    Whoever takes only what has a place in its walk reads a few nodes of any proof. A byte is
+    enough for a node, and a thousand times as many bytes to hold one.
 
     Raises:
-        WireError: Not exactly a sequence of nodes.
+        WireError: The rest does not begin with a node.
     """
-    nodes: list[Node] = []
     position = 0
     while position < len(payload):
         if payload[position] == BRANCH_TAG:
             node, position = _read_branch(payload, position + 1)
         else:
             node, position = _read_page(payload, position)
-        nodes.append(node)
-    return tuple(nodes)
+        yield node
 
 
 def _read_branch(payload: bytes, position: int) -> tuple[Node, int]:

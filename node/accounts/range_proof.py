@@ -48,16 +48,16 @@ from node.accounts.pages import (
 )
 from node.accounts.proof_nodes import (
     BranchNode,
-    Node,
     PageNode,
     RejectedError,
     branch_node,
-    decode_nodes,
     page_node,
+    read_nodes,
 )
 from node.accounts.records import HEAD_BYTES, Records, records_of
 from node.crypto.hashes import hash32
 from node.storage.store import Reader, Table
+from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES, Address, Hash32
 
 FIRST_ADDRESS: Final = Address(bytes(ADDRESS_BYTES))
@@ -75,16 +75,17 @@ class RangeAnswer:
     """Accounts of a range and their proof, not checked yet."""
 
     leaves: Records
-    nodes: tuple[Node, ...]
+    proof: bytes
+    """Is read only as far as the accounts need it: see `verify_range`."""
 
     @classmethod
     def decode(cls, leaves: bytes, proof: bytes) -> Self:
-        """Read both parts.
+        """Read the accounts.
 
         Raises:
-            WireError: Not exactly records in address order and nodes of a proof.
+            WireError: Not exactly records in address order.
         """
-        return cls(Records.decode(leaves), decode_nodes(proof))
+        return cls(Records.decode(leaves), proof)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +272,7 @@ class _Verifier:
         self._leaves = answer.leaves
         self._last = answer.leaves.addresses[-1] if answer.leaves.addresses else b""
         self._range = _Range.of(start, self._last, end)
-        self._nodes = iter(answer.nodes)
+        self._nodes = read_nodes(answer.proof)
         self._next: Address | None = None
         self._before = 0
         self._branches: dict[bytes, bytes] = {}
@@ -283,9 +284,10 @@ class _Verifier:
                 child = hash_subtree(ROOT, self._leaves, 0, count, self._branches)
             else:
                 child = self._node(ROOT, 0, count)
-        except RejectedError:
+            is_all = next(self._nodes, None) is None
+        except (RejectedError, WireError):
             return None
-        if root_of(child) != root or next(self._nodes, None) is not None:
+        if root_of(child) != root or not is_all:
             return None
         if self._next is not None and not count:
             return None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts.key_proof import prove_keys, verify_keys
-from node.accounts.proof_nodes import decode_nodes
+from node.accounts.proof_nodes import read_nodes
 from protocols.errors import WireError
 from protocols.types import Address, Hash32
 from tests.build.states import keys, states, store_of
@@ -38,7 +38,7 @@ def test_every_account_can_be_proven(
     wanted = some + others
     root, proof = proven(state, wanted)
     assert check_anything(state, root, wanted, proof)
-    assert b"".join(node.encode() for node in decode_nodes(proof)) == proof
+    assert b"".join(node.encode() for node in read_nodes(proof)) == proof
 
 
 @given(states, key_lists, st.integers(0), st.integers(0, 7))
@@ -60,7 +60,7 @@ def test_no_node_of_a_proof_can_be_left_out_repeated_or_moved(
     state: State, wanted: list[Address], at: int
 ) -> None:
     root, proof = proven(state, wanted)
-    nodes = [node.encode() for node in decode_nodes(proof)]
+    nodes = [node.encode() for node in read_nodes(proof)]
     index = at % len(nodes)
     moved = nodes[index:] + nodes[:index]
     assert not check_anything(state, root, wanted, b"".join(nodes[:index] + nodes[index + 1 :]))

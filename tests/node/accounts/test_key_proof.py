@@ -1,9 +1,15 @@
 """Each thing that a proof of accounts must hold, one at a time, over 2000 accounts."""
 
+import tracemalloc
+
+import pytest
+
 from node.accounts.key_proof import prove_keys, verify_keys
 from node.accounts.pages import EMPTY_ROOT, Child
-from node.accounts.proof_nodes import BranchNode, branch_node, decode_nodes, page_node
+from node.accounts.proof_nodes import BranchNode, branch_node, page_node, read_nodes
 from node.crypto.hashes import hash32
+from protocols.errors import WireError
+from protocols.messages.trie_proof import MAX_KEY_PROOF_BYTES
 from protocols.types import Address
 from tests.build.states import store_of
 
@@ -50,7 +56,7 @@ def test_a_proof_of_fewer_or_other_accounts_is_refused() -> None:
 
 def test_a_child_on_the_way_must_not_be_given() -> None:
     proof = proven(MISSING)
-    top, *below = decode_nodes(proof)
+    top, *below = read_nodes(proof)
     assert isinstance(top, BranchNode)
     assert not top.has(3)
     branch = bytearray(top.branch)
@@ -62,7 +68,7 @@ def test_a_child_on_the_way_must_not_be_given() -> None:
 
 def test_a_proof_that_is_cut_short_or_goes_on_is_refused() -> None:
     proof = proven(MISSING)
-    nodes = [node.encode() for node in decode_nodes(proof)]
+    nodes = [node.encode() for node in read_nodes(proof)]
     assert verify_keys(ROOT, [MISSING], b"".join(nodes[:-1])) is None
     assert verify_keys(ROOT, [MISSING], b"") is None
     assert verify_keys(ROOT, [MISSING], proof + page_node([])) is None
@@ -74,7 +80,24 @@ def test_a_walk_deeper_than_the_trie_ends() -> None:
 
 def test_a_branch_with_too_few_accounts_is_refused() -> None:
     branch = branch_node({5: Child(64, hash32(b"page"))})
-    node = decode_nodes(branch)[0]
+    node = next(read_nodes(branch))
     assert isinstance(node, BranchNode)
     root = hash32(b"\1" + node.branch)
     assert verify_keys(root, [MISSING], branch + page_node([])) is None
+
+
+def test_a_proof_that_begins_with_something_else_is_malformed() -> None:
+    with pytest.raises(WireError):
+        verify_keys(ROOT, [MISSING], b"\x41")
+
+
+def test_a_proof_of_millions_of_nodes_is_not_read() -> None:
+    proof = bytes(MAX_KEY_PROOF_BYTES)
+    tracemalloc.start()
+    try:
+        assert verify_keys(ROOT, [MISSING], proof) is None
+        assert verify_keys(ROOT, [MISSING], branch_node({}) + proof) is None
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2 * len(proof)

@@ -1,5 +1,7 @@
 """Each thing that a range answer must prove, one at a time, over 2000 accounts."""
 
+import tracemalloc
+
 import pytest
 
 from node.accounts.pages import EMPTY_ROOT, Child
@@ -8,8 +10,8 @@ from node.accounts.proof_nodes import (
     BranchNode,
     PageNode,
     branch_node,
-    decode_nodes,
     page_node,
+    read_nodes,
 )
 from node.accounts.range_proof import (
     FIRST_ADDRESS,
@@ -22,6 +24,7 @@ from node.accounts.range_proof import (
 from node.accounts.records import Records, encode_records
 from node.crypto.hashes import hash32
 from protocols.errors import WireError
+from protocols.messages.state_range import MAX_RANGE_PROOF_BYTES
 from protocols.types import Address
 from tests.build.states import store_of
 
@@ -159,7 +162,7 @@ def test_accounts_of_the_range_cannot_hide_among_the_others_of_a_page(hidden: in
     """One of those in the first page, or all of them."""
     start, end = ADDRESSES[98], ADDRESSES[200]
     leaves, proof = proven(start, end)
-    nodes = decode_nodes(proof)
+    nodes = list(read_nodes(proof))
     records = list(Records.decode(leaves))
     at, page = next((at, node) for at, node in enumerate(nodes) if isinstance(node, PageNode))
     in_page = [record for record in records if record[0][0] == start[0]]
@@ -173,7 +176,7 @@ def test_accounts_of_the_range_cannot_hide_among_the_others_of_a_page(hidden: in
 def test_a_child_that_follows_from_the_accounts_must_not_be_given() -> None:
     start, end = ADDRESSES[100], ADDRESSES[1500]
     leaves, proof = proven(start, end)
-    nodes = decode_nodes(proof)
+    nodes = list(read_nodes(proof))
     first = nodes[0]
     assert isinstance(first, BranchNode)
     missing = next(nibble for nibble in range(16) if not first.has(nibble))
@@ -188,7 +191,7 @@ def test_a_child_that_follows_from_the_accounts_must_not_be_given() -> None:
 def test_a_proof_that_is_cut_short_or_goes_on_is_refused() -> None:
     start, end = ADDRESSES[100], ADDRESSES[200]
     leaves, proof = proven(start, end)
-    nodes = [node.encode() for node in decode_nodes(proof)]
+    nodes = [node.encode() for node in read_nodes(proof)]
     assert checked(start, end, leaves, b"".join(nodes[:-1])) is None
     assert checked(start, end, leaves, proof + page_node([])) is None
     assert checked(start, end, leaves, b"") is None
@@ -208,7 +211,7 @@ def test_a_page_with_too_many_accounts_is_refused() -> None:
 
 def test_a_branch_with_too_few_accounts_is_refused() -> None:
     branch = branch_node({5: Child(64, hash32(b"page"))})
-    node = decode_nodes(branch)[0]
+    node = next(read_nodes(branch))
     assert isinstance(node, BranchNode)
     answer = RangeAnswer.decode(b"", branch + page_node([]))
     start = Address(b"\x11" * 20)
@@ -249,7 +252,20 @@ def test_leaves_that_do_not_decode(name: str) -> None:
 @pytest.mark.parametrize("name", BAD_PROOFS)
 def test_proofs_that_do_not_decode(name: str) -> None:
     with pytest.raises(WireError):
-        RangeAnswer.decode(b"", BAD_PROOFS[name])
+        list(read_nodes(BAD_PROOFS[name]))
+    assert checked(FIRST_ADDRESS, LAST_ADDRESS, b"", BAD_PROOFS[name]) is None
+
+
+def test_a_proof_of_as_many_nodes_as_fit_is_not_read() -> None:
+    proof = bytes(MAX_RANGE_PROOF_BYTES)
+    tracemalloc.start()
+    try:
+        assert checked(ADDRESSES[1], ADDRESSES[2], b"", proof) is None
+        assert checked(ADDRESSES[1], ADDRESSES[2], b"", branch_node({}) + proof) is None
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2 * len(proof)
 
 
 def test_records_of_equal_and_of_different_lengths_are_read_alike() -> None:
