@@ -10,6 +10,7 @@ from tests.benchmarks import (
     pipeline,
     start,
     state_proofs,
+    state_sync,
     static_vs_dynamic,
 )
 from tests.benchmarks.measure import Benchmark
@@ -18,6 +19,9 @@ _ALL = [
     Benchmark("sync_blocks_empty", "follow 1000 empty blocks", catch_up.sync_blocks_empty),
     Benchmark("sync_blocks_100tx", "follow 180 full blocks", catch_up.sync_blocks_100tx),
     Benchmark("macro_join", "join a chain of 100,000 blocks", macro_join.macro_join),
+    Benchmark("sync_state", "fetch 1 and 4 million accounts", state_sync.sync_state),
+    Benchmark("sync_state_live", "fetch a million that blocks change", state_sync.sync_state_live),
+    Benchmark("sync_resume", "fetch a million, killed half way", state_sync.sync_resume),
     Benchmark(
         static_vs_dynamic.NAME,
         "join busy chains with both strategies",

@@ -12,20 +12,13 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from node.app import Node, NodeParts
+from node.app import Node
 from node.blocks.block import Block
 from node.chain.genesis import Genesis
-from node.config import SyncConfig
-from node.keys import NodeKeys
-from node.log import configure_logging
-from node.net.libp2p import Libp2pNetwork
 from node.profiles import Profile
-from node.services.clock import SystemClock
 from node.storage.disk import DiskStore
 from node.testnet.ports import free_ports
-from node.testnet.processes import kill_processes
-from node.testnet.zygote import Job, start_all, wait_until_ready
-from protocols.messages.handshake import Hello
+from node.testnet.zygote import Job
 from tests.benchmarks.chains import (
     LONG_BATCHES,
     build_chain,
@@ -35,11 +28,17 @@ from tests.benchmarks.chains import (
     push_in_batches,
 )
 from tests.benchmarks.measure import Figure, seconds
+from tests.benchmarks.processes import (
+    Main,
+    address_of,
+    make_node,
+    run_to_the_end,
+    serve,
+    with_peer,
+)
 
 TIMEOUT_S = 300
 ROUNDS = 3
-LOOK_S = 0.001
-"""Between two looks for the first peer, from which on the time is taken."""
 
 
 def sync_blocks_empty(quick: bool) -> list[Figure]:
@@ -85,99 +84,50 @@ def _over_libp2p(genesis: Genesis, made: Sequence[Block]) -> float:
     with TemporaryDirectory() as text:
         folder = Path(text)
         (port,) = free_ports(1, Random())
-        children = start_all(
-            [
-                Job("server", folder / "server.log", _server(folder, genesis, made, port)),
-                Job("client", folder / "client.log", _client(folder, genesis, made[-1], port)),
-            ]
-        )
-        outcomes = wait_until_ready(children, TIMEOUT_S)
-        kill_processes({each.name: each.pid for each in children}, timeout_s=10)
-        if len(outcomes) != 2 or any(each.exit_code is not None for each in outcomes):
-            logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
-            raise RuntimeError(f"the benchmark's processes failed: {outcomes}\n{logs}")
+        jobs = [
+            Job("server", folder / "server.log", _server(folder, genesis, made, port)),
+            Job("client", folder / "client.log", _client(folder, genesis, made[-1], port)),
+        ]
+        run_to_the_end(folder, jobs, TIMEOUT_S)
         return float(json.loads((folder / "seconds.json").read_text()))
 
 
-def _server(
-    folder: Path, genesis: Genesis, made: Sequence[Block], port: int
-) -> Callable[[Callable[[], None]], int]:
+def _server(folder: Path, genesis: Genesis, made: Sequence[Block], port: int) -> Main:
     def main(ready: Callable[[], None]) -> int:
         store = DiskStore(folder / "server")
         push_in_batches(open_full(store, genesis), made)
-        trio.run(_serve, _node(genesis, store, "server", port, ()), ready)
+        trio.run(serve, make_node(genesis, store, Profile.HISTORY, "server", port=port), ready)
         return 0
 
     return main
 
 
-def _client(
-    folder: Path, genesis: Genesis, last: Block, port: int
-) -> Callable[[Callable[[], None]], int]:
+def _client(folder: Path, genesis: Genesis, last: Block, port: int) -> Main:
     def main(ready: Callable[[], None]) -> int:
         store = DiskStore(folder / "client")
-        server = NodeKeys.derive("benchmark", "server").peer_id
-        seeds = (f"/ip4/127.0.0.1/tcp/{port}/p2p/{server}",)
-        spent = trio.run(_follow, _node(genesis, store, "client", 0, seeds), last.number)
-        (folder / "seconds.json").write_text(json.dumps(spent))
+        seeds = (address_of("server", port),)
+        watch = _Watch(last.number)
+        trio.run(
+            with_peer,
+            make_node(genesis, store, Profile.HISTORY, "client", seeds=seeds),
+            watch.run,
+        )
+        (folder / "seconds.json").write_text(json.dumps(watch.seconds))
         ready()
         return 0
 
     return main
 
 
-async def _serve(node: Callable[[], Node], ready: Callable[[], None]) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(node().run)
-        ready()
+class _Watch:
+    """Follows a client up to a height."""
 
+    def __init__(self, height: int) -> None:
+        self._height = height
+        self.seconds = 0.0
 
-async def _follow(make: Callable[[], Node], height: int) -> float:
-    node = make()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(node.run)
-        while not node.peers:  # noqa: ASYNC110 - nothing tells of a peer this soon.
-            await trio.sleep(LOOK_S)
+    async def run(self, node: Node) -> None:
         start, sequence = trio.current_time(), 0
-        while node.chain.head.number < height:
+        while node.chain.head.number < self._height:
             sequence = (await node.status_after(sequence, TIMEOUT_S))["sequence"]
-        spent = trio.current_time() - start
-        nursery.cancel_scope.cancel()
-    return spent
-
-
-def _node(
-    genesis: Genesis, store: DiskStore, name: str, port: int, seeds: tuple[str, ...]
-) -> Callable[[], Node]:
-    """Return what makes a history node, once an event loop runs."""
-    keys, clock = NodeKeys.derive("benchmark", name), SystemClock()
-    configure_logging(level="info", format_="text")
-
-    def make_network(hello: Callable[[], Hello]) -> Libp2pNetwork:
-        return Libp2pNetwork(
-            keys.peer.seed,
-            listen=[f"/ip4/127.0.0.1/tcp/{port}"],
-            genesis=genesis.hash,
-            hello=hello,
-            clock=clock,
-        )
-
-    def make() -> Node:
-        return Node(
-            NodeParts(
-                profile=Profile.HISTORY,
-                genesis=genesis,
-                keys=keys,
-                is_validator=False,
-                store=store,
-                make_network=make_network,
-                clock=clock,
-                rng=Random(0),
-                in_thread=True,
-                queue=SyncConfig().queue_config(genesis.policy, include_body=True),
-                min_peers=1,
-                seeds=seeds,
-            )
-        )
-
-    return make
+        self.seconds = trio.current_time() - start

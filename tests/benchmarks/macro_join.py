@@ -18,35 +18,35 @@ from tempfile import TemporaryDirectory
 import trio
 
 from node.accounts.transaction import Transaction
-from node.app import Node, NodeParts
+from node.app import Node
 from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.fetched import FetchedBatch
 from node.chain.genesis import Genesis
 from node.chain.results import Pushed, PushOutcome, PushResult
-from node.config import SyncConfig
 from node.crypto.bls import KeyCache
-from node.keys import NodeKeys
-from node.log import configure_logging
-from node.net.libp2p import Libp2pNetwork
 from node.profiles import Profile
 from node.services.clock import SystemClock
 from node.storage.disk import DiskStore
 from node.testnet.ports import free_ports
-from node.testnet.processes import kill_processes
-from node.testnet.zygote import Job, start_all, wait_until_ready
-from protocols.messages.handshake import Hello
+from node.testnet.zygote import Job
 from protocols.types import Hash32, Height
 from tests.benchmarks.local_network import HEADWAY
 from tests.benchmarks.measure import Figure, seconds
+from tests.benchmarks.processes import (
+    Main,
+    address_of,
+    anonymous_bytes,
+    make_node,
+    run_to_the_end,
+    serve,
+    with_peer,
+)
 
 BLOCKS = 100_000
 QUICK_BLOCKS = 6_000
 TRANSACTIONS = 10
 TIMEOUT_S = 900
-LOOK_S = 0.001
-"""Between two looks for the first peer, from which on the time is taken."""
-
 BATCHES_AT_ONCE = 4
 """What is read from disk and adopted in one transaction."""
 
@@ -119,29 +119,19 @@ def _join(
             Job(name, place / f"{name}.log", _server(folder, place / name, genesis, name, port))
             for name, port in zip(names, ports, strict=True)
         ]
-        seeds = tuple(
-            f"/ip4/127.0.0.1/tcp/{port}/p2p/{NodeKeys.derive('benchmark', name).peer_id}"
-            for name, port in zip(names, ports, strict=True)
-        )
+        seeds = tuple(address_of(name, port) for name, port in zip(names, ports, strict=True))
         height = _height(folder, genesis)
         client = _client(place / "client", genesis, profile, seeds, height)
-        children = start_all([*jobs, Job("client", place / "client.log", client)])
-        outcomes = wait_until_ready(children, TIMEOUT_S)
-        kill_processes({each.name: each.pid for each in children}, timeout_s=10)
-        if len(outcomes) != peers + 1 or any(each.exit_code is not None for each in outcomes):
-            logs = "\n".join(path.read_text() for path in place.glob("*.log"))
-            raise RuntimeError(f"the benchmark's processes failed: {outcomes}\n{logs}")
+        run_to_the_end(place, [*jobs, Job("client", place / "client.log", client)], TIMEOUT_S)
         seen: dict[str, float] = json.loads((place / "client" / "seen.json").read_text())
         return seen
 
 
-def _server(
-    folder: Path, data: Path, genesis: Genesis, name: str, port: int
-) -> Callable[[Callable[[], None]], int]:
+def _server(folder: Path, data: Path, genesis: Genesis, name: str, port: int) -> Main:
     def main(ready: Callable[[], None]) -> int:
         shutil.copytree(folder / "data", data)
         store = DiskStore(data)
-        trio.run(_serve, _node(genesis, store, Profile.HISTORY, name, port, ()), ready)
+        trio.run(serve, make_node(genesis, store, Profile.HISTORY, name, port=port), ready)
         return 0
 
     return main
@@ -149,55 +139,41 @@ def _server(
 
 def _client(
     data: Path, genesis: Genesis, profile: Profile, seeds: tuple[str, ...], height: Height
-) -> Callable[[Callable[[], None]], int]:
+) -> Main:
     def main(ready: Callable[[], None]) -> int:
         data.mkdir()
         store = DiskStore(data)
-        seen = trio.run(_follow, _node(genesis, store, profile, "client", 0, seeds), height)
-        (data / "seen.json").write_text(json.dumps(seen))
+        watch = _Watch(height)
+        trio.run(with_peer, make_node(genesis, store, profile, "client", seeds=seeds), watch.run)
+        (data / "seen.json").write_text(json.dumps(watch.seen))
         ready()
         return 0
 
     return main
 
 
-async def _serve(make: Callable[[], Node], ready: Callable[[], None]) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(make().run)
-        ready()
+class _Watch:
+    """Follows a client up to a height."""
 
+    def __init__(self, height: Height) -> None:
+        self._height = height
+        self.seen: dict[str, float] = {}
 
-async def _follow(make: Callable[[], Node], height: Height) -> dict[str, float]:
-    node = make()
-    memory = quarter_memory = 0.0
-    async with trio.open_nursery() as nursery:
-        await nursery.start(node.run)
-        while not node.peers:  # noqa: ASYNC110 - nothing tells of a peer this soon.
-            await trio.sleep(LOOK_S)
+    async def run(self, node: Node) -> None:
+        memory = quarter_memory = 0.0
         start, sequence = trio.current_time(), 0
-        while node.chain.head.number < height:
+        while node.chain.head.number < self._height:
             sequence = (await node.status_after(sequence, TIMEOUT_S))["sequence"]
-            memory = max(memory, _anonymous_bytes())
-            if not quarter_memory and node.chain.head.number >= height // 4:
+            memory = max(memory, anonymous_bytes())
+            if not quarter_memory and node.chain.head.number >= self._height // 4:
                 quarter_memory = memory
-        spent = trio.current_time() - start
-        received = sum(peer.bytes_in for peer in node.peers.values())
-        nursery.cancel_scope.cancel()
-    return {
-        "seconds": spent,
-        "height": height,
-        "bytes": received,
-        "quarter_memory": quarter_memory,
-        "memory": memory,
-    }
-
-
-def _anonymous_bytes() -> float:
-    """Return the memory of this process that is its own: pages of the database come and go."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("RssAnon:"):
-            return float(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not tell")
+        self.seen = {
+            "seconds": trio.current_time() - start,
+            "height": self._height,
+            "bytes": sum(peer.bytes_in for peer in node.peers.values()),
+            "quarter_memory": quarter_memory,
+            "memory": memory,
+        }
 
 
 def _from_disk(folder: Path, genesis: Genesis, profile: Profile) -> float:
@@ -294,46 +270,3 @@ def _open(store: DiskStore, genesis: Genesis, profile: Profile) -> Chain:
         clock=SystemClock(),
         key_cache=KeyCache(),
     )
-
-
-def _node(
-    genesis: Genesis,
-    store: DiskStore,
-    profile: Profile,
-    name: str,
-    port: int,
-    seeds: tuple[str, ...],
-) -> Callable[[], Node]:
-    """Return what makes a node, once an event loop runs."""
-    keys, clock = NodeKeys.derive("benchmark", name), SystemClock()
-    configure_logging(level="info", format_="text")
-
-    def make_network(hello: Callable[[], Hello]) -> Libp2pNetwork:
-        return Libp2pNetwork(
-            keys.peer.seed,
-            listen=[f"/ip4/127.0.0.1/tcp/{port}"],
-            genesis=genesis.hash,
-            hello=hello,
-            clock=clock,
-        )
-
-    def make() -> Node:
-        include_body = profile.traits.include_body
-        return Node(
-            NodeParts(
-                profile=profile,
-                genesis=genesis,
-                keys=keys,
-                is_validator=False,
-                store=store,
-                make_network=make_network,
-                clock=clock,
-                rng=Random(0),
-                in_thread=True,
-                queue=SyncConfig().queue_config(genesis.policy, include_body=include_body),
-                min_peers=1,
-                seeds=seeds,
-            )
-        )
-
-    return make
