@@ -53,7 +53,7 @@ from tests.build.state_sync import adopt, full_chain, grow_forked, push_rest, sy
 from tests.build.sync import make_hello
 from tests.sim.nodes import WatchedNetwork
 
-POLICY: Final = Policy(batch_length=6, batches_per_epoch=2, slots=4, validity_window_batches=1)
+POLICY: Final = Policy(batch_length=7, batches_per_epoch=2, slots=4, validity_window_batches=1)
 BATCHES: Final = 5
 """States of the last four can be proven, so all from the first target on."""
 FIRST: Final = POLICY.batch_length
@@ -68,6 +68,9 @@ ME: Final = PeerId("joining")
 BOUND_S: Final = 3600.0
 """In virtual time: several rests of all peers."""
 LOOK_S: Final = 0.25
+LAST_STEPS: Final = 4
+"""Commits of a sync that blocks race with: the finalizer, replay, and what ends it."""
+
 REDIAL_S: Final = 5.0
 
 RETAINED: Final = (
@@ -120,8 +123,9 @@ class WatchedStore(MemoryStore):
         self.kills_in: int | None = None
         """Commits until the process ends with one; None: it does not."""
         self.has_ended = False
-        self.is_finalized = trio.Event()
-        """Whether the state of a target was complete once."""
+        self.final_commits = 0
+        """Commits since the state of a target was complete first, that one included."""
+        self._final_commit = trio.Event()
         self.steps: list[str] = []
         """What each commit did, as far as a sync is concerned."""
         self.killed: set[tuple[str, bool]] = set()
@@ -148,8 +152,8 @@ class WatchedStore(MemoryStore):
             if not is_done:
                 raise KilledError
         self.steps += steps
-        if "state_head" in steps:
-            self.is_finalized.set()
+        if self.final_commits or "state_head" in steps:
+            self.note_final_commit(LAST_STEPS if "mode" in steps else 1)
         self._check(after)
         if self.has_ended:
             raise KilledError
@@ -158,6 +162,17 @@ class WatchedStore(MemoryStore):
         if self.kills_in is not None:
             self.kills_in -= 1
             self.has_ended = self.kills_in == 0
+
+    def note_final_commit(self, count: int) -> None:
+        """Count commits among the last steps of a sync, or behave as if there had been some."""
+        self.final_commits += count
+        self._final_commit.set()
+        self._final_commit = trio.Event()
+
+    async def until_final_commit(self, count: int) -> None:
+        """Wait for so many commits among the last steps of a sync."""
+        while self.final_commits < count:
+            await self._final_commit.wait()
 
     def _state_of(self, reader: Reader) -> dict[str, object]:
         return {
@@ -314,9 +329,9 @@ class Race:
             self.pushed += len(some)
 
     async def _until_finalized(self) -> None:
-        """Wait until what comes now comes between the last steps of a sync."""
-        await self.store.is_finalized.wait()
-        for _ in range(self.draw.randrange(30)):
+        """Wait until what comes now comes between the last steps of a sync: any two of them."""
+        await self.store.until_final_commit(self.draw.randint(1, LAST_STEPS))
+        for _ in range(self.draw.randrange(5)):
             await trio.lowlevel.checkpoint()
 
     async def _until_done(self, chain: Chain) -> None:

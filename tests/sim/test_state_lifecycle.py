@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from node.chain.state_mode import sync_target
 from node.services.state_sync import StateSyncService
-from tests.sim.state_race import FIRST, LIMITS, LOOK_S, Race, scheduled
+from tests.sim.state_race import FIRST, LAST_STEPS, LIMITS, LOOK_S, Race, scheduled
 
 SINGLY = replace(LIMITS, range_leaves=2)
 """So small that a sync takes more than fifty answers."""
@@ -77,7 +77,7 @@ async def test_what_became_final_while_no_session_was_there_is_its_target(
     with race.store.read() as reader:
         assert sync_target(reader) == race.grown.builder.block_at(FIRST).hash
 
-    race.store.is_finalized.set()
+    race.store.note_final_commit(LAST_STEPS)
     while race.pushed < len(race.above):  # noqa: ASYNC110 - virtual time, and no event for it
         await trio.sleep(0.1)
     race.remake_service()
