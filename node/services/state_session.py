@@ -278,8 +278,10 @@ class StateSession:
     def _replace_lost(self) -> None:
         """Go for the macro head when nobody has everything of the target any more."""
         lost, newest = self._lost, self._chain.macro_head
-        if lost is not None and newest.number > lost.number:
-            self._lost = None
+        if lost is None or newest.number <= lost.number:
+            return
+        self._lost = None
+        if lost.number >= self.target.number:
             self._tell(machine.TargetLost(SyncTarget.of(newest)))
 
     def _supersede(self, cause: str) -> None:

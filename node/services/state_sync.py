@@ -194,7 +194,7 @@ class StateSyncService:
 
     async def _attempt(self) -> tuple[str | None, bool]:
         """Return why it failed, and whether only since the next one has another target."""
-        policy = PivotPolicy(self._pivot_interval, retained=_retained(self._chain.policy))
+        policy = PivotPolicy(self._pivot_interval, retained=retained_blocks(self._chain.policy))
         self._session = session = StateSession(self._tools, policy)
         effort = self._effort = self._effort or _Effort(trio.current_time())
         try:
@@ -235,7 +235,10 @@ class StateSyncService:
                     await self._session.chain_changed(event)
 
 
-def _retained(policy: Policy) -> int:
-    """Return how many blocks below their head serving peers keep all that belongs to a target."""
+def retained_blocks(policy: Policy) -> int:
+    """Return how many blocks below their macro head peers keep what a target needs of them.
+
+    Its state for some batches, and as many blocks as a validity window has.
+    """
     batches = min(STATE_BATCHES, policy.validity_window_batches)
     return batches * policy.batch_length
