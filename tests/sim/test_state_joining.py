@@ -205,7 +205,8 @@ async def test_the_target_moves_ten_times_while_one_peer_lies_and_one_leaves(
 async def test_a_static_sync_queues_nothing_and_follows_afterwards(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    nodes = await busy_network(nursery, accounts_=400, range_leaves=24)
+    # It must not take longer than peers keep blocks: then it would begin again, and again.
+    nodes = await busy_network(nursery, accounts_=400, range_leaves=96)
     nodes.strategy = SyncStrategy.STATIC
     late = nodes.nodes[-1]
     await nodes.start([late.spec.name])
@@ -220,7 +221,8 @@ async def test_a_static_sync_queues_nothing_and_follows_afterwards(
     assert behind >= 2
     record = late.node.status()["state_synced"]
     assert record["height"] == record["target"]
-    assert record["blocks_behind"] == behind
+    # By the clock: one more may be due than has been made.
+    assert record["blocks_behind"] in {behind, behind + 1}
     await nodes.until(lambda: is_live(late), within_s=60)
     await nodes.until_agreed(within_s=20)
     assert accounts(late) == accounts(nodes.nodes[0])
