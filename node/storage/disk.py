@@ -39,11 +39,11 @@ MAP_BYTES: Final = 64 * 2**30
 MAX_READERS: Final = 1024
 """Snapshots open at one time. A slot costs 64 bytes and running out of them fails a read."""
 
-SCANNED_FIRST: Final = 16
-"""Items that a scan reads before it looks for its end: a page of accounts."""
+SCANNED_SINGLY: Final = 64
+"""Items of a scan, each compared with its end: no page of accounts is read further than it goes."""
 
 SCANNED_AT_ONCE: Final = 128
-"""The same later on. Few, because values may be large."""
+"""Items that a longer scan reads before it looks for its end. Few, because values may be large."""
 
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock"
@@ -158,14 +158,17 @@ class _Reader:
 
 
 def _up(cursor: Any, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+    items = cursor.iternext()
+    for item in islice(items, SCANNED_SINGLY):
+        if item[0] >= end:
+            return
+        yield item
     # Only the last key of several is compared: a third of what it costs to compare each.
-    items, count = cursor.iternext(), SCANNED_FIRST
-    while several := list(islice(items, count)):
+    while several := list(islice(items, SCANNED_AT_ONCE)):
         if several[-1][0] >= end:
             yield from several[: bisect_left(several, (end,))]
             return
         yield from several
-        count = SCANNED_AT_ONCE
 
 
 def _down(cursor: Any, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
