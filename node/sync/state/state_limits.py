@@ -43,6 +43,9 @@ class StateLimits:
     """Three strikes: nobody sends false proofs by accident."""
     rest_s: float = 30.0
     """Before a silent peer is asked again: connections that are gone have ended by then."""
+    rests_max: int = 1
+    """Rests in a row that a peer is waited for: it may have what all others say to have pruned. One
+    that never says anything holds a sync up for 70 seconds, not for ever."""
     busy_pause_s: float = 0.5
     """Before a peer is asked again that was busy or limited our rate."""
     lack_pause_s: float = 1.0

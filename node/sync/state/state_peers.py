@@ -1,6 +1,7 @@
 """The peers that serve state: who may be asked, and how they do.
 
-A peer that is silent rests for a while after some questions in a row, one that lies three times is
+A peer that is silent rests for a while after some questions in a row. What it has is unknown until
+it has been asked again: one that lacks a state does not speak for it. One that lies three times is
 never asked again. To have nothing to say is no fault: a peer may have pruned a state or not have
 reached it, and then it is not asked for that again, or not for a moment.
 """
@@ -46,6 +47,9 @@ class _Peer:
     """Until when others are asked instead, if there are any."""
     lies: int = 0
     not_before: float = 0.0
+    rest_until: float = 0.0
+    rests: int = 0
+    """Since its last useful answer."""
     asked_at: int = 0
     """Number of the last question: who waited longest comes first."""
     refusals: int = 0
@@ -97,10 +101,13 @@ class StatePeers:
         return min(free, key=self._preference, default=None)
 
     def nobody_has(self, topic: Topic) -> bool:
-        """Tell whether peers answer, and each has said for good that it does not have it."""
+        """Tell whether peers answer, and each has said for good that it does not have it.
+
+        Who rests is waited for, until it has been silent again after that.
+        """
         limits = self._limits
         entries = self._trusted().values()
-        alive = [entry for entry in entries if entry.failures < limits.failures_max]
+        alive = [entry for entry in entries if entry.rests <= limits.rests_max]
         lacks = [entry.lacks.get(topic, _NO_LACK) for entry in alive]
         return bool(alive) and all(lack.times >= limits.lacks_max for lack in lacks)
 
@@ -120,7 +127,7 @@ class StatePeers:
         """Note a sound answer."""
         if peer in self._peers:
             entry = self._peers[peer]
-            entry.failures = entry.refusals = 0
+            entry.failures = entry.refusals = entry.rests = 0
             entry.doubted_until = 0.0
 
     def failed(self, peer: PeerId, now: float) -> None:
@@ -131,7 +138,7 @@ class StatePeers:
         entry.failures += 1
         entry.doubted_until = now + self._limits.rest_s
         if entry.failures >= self._limits.failures_max:
-            entry.not_before = now + self._limits.rest_s
+            self._rest(entry, now)
 
     def lied(self, peer: PeerId, now: float) -> bool:
         """Note something false; return whether it was too often."""
@@ -150,7 +157,7 @@ class StatePeers:
         entry.not_before = now + self._limits.busy_pause_s
         if entry.refusals >= self._limits.refusals_max:
             entry.failures = self._limits.failures_max
-            entry.not_before = now + self._limits.rest_s
+            self._rest(entry, now)
 
     def never_has(self, peer: PeerId, topic: Topic) -> None:
         """Note that a peer cannot answer this, now or later."""
@@ -205,6 +212,12 @@ class StatePeers:
             if 0.0 < time < inf
         ]
         return min(times, default=None)
+
+    def _rest(self, entry: _Peer, now: float) -> None:
+        # Questions that were open together end together: that is one rest.
+        if entry.rest_until <= now:
+            entry.rests += 1
+        entry.rest_until = entry.not_before = now + self._limits.rest_s
 
     def _trusted(self) -> dict[PeerId, _Peer]:
         limit = self._limits.lies_max

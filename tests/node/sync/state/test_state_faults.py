@@ -7,6 +7,7 @@ import pytest
 from node.errors import Fault
 from node.sync.inputs import DeadlinePassed
 from node.sync.state.state_events import (
+    AskChanges,
     ChangesArrived,
     ChangesChecked,
     JobDone,
@@ -26,7 +27,7 @@ from node.sync.state.state_store import NOTHING
 from protocols.messages.state_range import ProvenRange
 from protocols.status import ResponseStatus
 from protocols.types import PeerId
-from tests.build.state_source import Server, Source, random_state
+from tests.build.state_source import Ask, Server, Source, random_state
 from tests.build.state_world import LIMITS, World
 
 MANY = 500
@@ -172,6 +173,56 @@ def test_places_are_free_again_however_questions_end() -> None:
         world.join(peers[index % 3])
     world.run()
     assert world.machine.held_answers == 0
+
+
+class Denier(Server):
+    """Says at once that it has none of it any more."""
+
+    def answer(self, ask: Ask) -> StateInput | None:
+        if isinstance(ask, AskChanges):
+            return StateRefused(ask.id, ResponseStatus.PRUNED)
+        return StateUnavailable(ask.id, 2**32 - 1, 2**32 - 1)
+
+
+@pytest.mark.parametrize("grows_from_s", [1.0, 3.0, 100.0])
+def test_what_one_denies_is_not_lost_while_another_is_silent(grows_from_s: float) -> None:
+    source, world = made()
+    honest = server(source)
+    honest.latency_s = 0.5
+    world.start(honest, Denier(ODD, source, Random(2)))
+
+    def grow(blocks: int) -> None:
+        source.grow_randomly(2)
+        world.choose()
+        if blocks:
+            world.later(2.0, lambda: grow(blocks - 1))
+
+    world.later(grows_from_s, lambda: grow(12))
+    world.later(1.5, lambda: setattr(honest, "silence", 1.0))
+    world.later(1.5 + LIMITS.timeout_s, lambda: setattr(honest, "silence", 0.0))
+    while source.head < 13:
+        assert world.step()
+    world.run()
+    assert world.effects == []
+
+
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
+def test_who_is_silent_for_ever_holds_up_what_others_have_pruned_for_a_minute(
+    fraction: float,
+) -> None:
+    source, world = made()
+    silent, pruned = server(source, ODD), server(source)
+    silent.silence = 1.0
+    world.start(silent, pruned)
+    while world.machine.progress.fraction < fraction:
+        assert world.step()
+    pruned.keeps_changes = False
+    source.grow_randomly(3)
+    world.choose()
+    began = world.now
+    world.run()
+    assert world.now - began < LIMITS.rest_s + (LIMITS.failures_max + 2) * LIMITS.timeout_s
+    assert [type(effect) for effect in world.effects] == [RepairStarted]
 
 
 def test_a_busy_peer_is_no_reason_to_wait() -> None:

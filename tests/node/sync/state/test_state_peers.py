@@ -133,9 +133,33 @@ def test_who_never_gets_something_counts_as_who_has_it_no_more() -> None:
 def test_silent_peers_do_not_count_among_those_who_say_that_they_lack() -> None:
     peers = joined(A, B)
     peers.never_has(A, TOPIC)
-    for _ in range(LIMITS.failures_max):
+    for _ in range(2 * LIMITS.failures_max):
         assert not peers.nobody_has(TOPIC)
         peers.failed(B, 0.0)
+    # Its rest is over, and it is asked once more.
+    assert not peers.nobody_has(TOPIC)
+    assert pick(peers, LIMITS.rest_s) == B
+    peers.failed(B, LIMITS.rest_s)
+    assert peers.nobody_has(TOPIC)
+
+
+def test_who_answers_after_a_rest_counts_again() -> None:
+    peers = joined(A, B)
+    peers.never_has(A, TOPIC)
+    for start in (0.0, LIMITS.rest_s):
+        for _ in range(LIMITS.failures_max):
+            peers.failed(B, start)
+        peers.succeeded(B)
+    assert not peers.nobody_has(TOPIC)
+
+
+def test_a_peer_that_is_always_busy_is_not_waited_for_for_ever() -> None:
+    peers = joined(A, B)
+    peers.never_has(A, TOPIC)
+    for _ in range(2 * LIMITS.refusals_max):
+        peers.was_busy(B, 0.0)
+        assert not peers.nobody_has(TOPIC)
+    peers.was_busy(B, LIMITS.rest_s)
     assert peers.nobody_has(TOPIC)
 
 
