@@ -128,6 +128,24 @@ async def test_a_node_that_is_cut_off_for_long_fetches_only_what_differs(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_node_that_was_away_for_long_starts_with_the_state_that_it_had(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nodes, late = await network(nursery)
+    await nodes.start([late.spec.name])
+    await sync(nodes, late, within_s=100)
+    late.kill()
+    await trio.sleep(60)
+    await nodes.start([late.spec.name])
+    assert late.node.chain.has_state
+    await nodes.until(lambda: not late.node.chain.has_state, within_s=20)
+    record = await sync(nodes, late, within_s=100)
+    assert record["restarts"] == 1
+    assert 0 < record["leaves"] < record["accounts"]
+    nodes.check()
+    nursery.cancel_scope.cancel()
+
+
 class SlowWindow(WatchedNetwork):
     """Takes as long for a batch of blocks as the chain for another one."""
 
