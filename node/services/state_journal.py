@@ -14,8 +14,9 @@
     state_restarted     everything is fetched again, and why
     block_dropped       a block above the macro head cannot be executed
 
-and at level debug `range_received` and `batch_executed`. How an attempt has ended, `state_synced`
-or `state_sync_failed`, is told by whoever makes the next one.
+and at level debug `range_received` and `batch_executed`. How an attempt has ended, `state_synced`,
+`state_sync_failed` or, with the next one begun at once, `state_sync_superseded`, is told by whoever
+makes the next one.
 """
 
 from typing import Any, Final
