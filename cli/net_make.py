@@ -14,6 +14,8 @@ from cli.net_options import (
     Wanted,
     name_option,
     network_options,
+    pivot_interval_option,
+    sync_option,
     wait_option,
     wait_timeout_option,
 )
@@ -77,17 +79,31 @@ def up(
     "--profile", type=click.Choice(PROFILES), required=True, help="What the new nodes are."
 )
 @click.option("-n", "--nodes", "count", type=click.IntRange(1, 500), default=1, show_default=True)
+@sync_option
+@pivot_interval_option
 @wait_option
 @wait_timeout_option
 @name_option
 def add(
-    *, profile: str, count: int, wanted: Wanted | None, timeout_s: float, name: str | None
+    *,
+    profile: str,
+    count: int,
+    sync: str | None,
+    pivot_interval: int | None,
+    wanted: Wanted | None,
+    timeout_s: float,
+    name: str | None,
 ) -> None:
-    """Add nodes to a network and start them. They dial up to four of those that are there."""
+    """Add nodes to a network and start them. They dial up to four of those that are there.
+
+    What is not said about their state sync is as for the network.
+    """
     folder, description = open_network(name)
     from node.testnet.prepare import add_nodes  # noqa: PLC0415 - only these commands sign keys.
 
-    _, new = add_nodes(description, folder, profile, count)
+    _, new = add_nodes(
+        description, folder, profile, count, sync=sync, pivot_interval=pivot_interval
+    )
     note(f"{', '.join(node.name for node in new)} in {folder.path}")
     start(folder, new)
     if wanted is not None:

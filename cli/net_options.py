@@ -66,6 +66,17 @@ wait_option: Final = click.option(
 wait_timeout_option: Final = timeout_option(60.0, "How long to wait, as 90s or 5m.")
 nodes_argument: Final = click.argument("nodes", nargs=-1, metavar="[NODE]...")
 
+sync_option: Final = click.option(
+    "--sync",
+    type=click.Choice(STRATEGIES),
+    help=f"While Full nodes fetch the state: follow the chain, or wait [{STRATEGIES[0]}].",
+)
+pivot_interval_option: Final = click.option(
+    "--pivot-interval",
+    type=click.IntRange(1, MAX_PIVOT_INTERVAL),
+    help="Blocks between two targets of a state sync.",
+)
+
 _NETWORK_OPTIONS: Final = (
     click.option("-n", "--nodes", "count", type=click.IntRange(1, 500), help="How many nodes [8]."),
     click.option(
@@ -95,16 +106,8 @@ _NETWORK_OPTIONS: Final = (
         type=click.Choice([each.value for each in Topology]),
         help=f"Who is connected to whom [{Topology.RANDOM}].",
     ),
-    click.option(
-        "--sync",
-        type=click.Choice(STRATEGIES),
-        help=f"While Full nodes fetch the state: follow the chain, or wait [{STRATEGIES[0]}].",
-    ),
-    click.option(
-        "--pivot-interval",
-        type=click.IntRange(1, MAX_PIVOT_INTERVAL),
-        help="Blocks between two targets of a state sync.",
-    ),
+    sync_option,
+    pivot_interval_option,
     click.option(
         "--accounts",
         type=click.IntRange(1, MAX_ACCOUNTS),

@@ -64,7 +64,13 @@ def prepare(
 
 
 def add_nodes(
-    description: Description, folder: NetworkFolder, profile: str, count: int
+    description: Description,
+    folder: NetworkFolder,
+    profile: str,
+    count: int,
+    *,
+    sync: str | None = None,
+    pivot_interval: int | None = None,
 ) -> tuple[Description, tuple[NodeSpec, ...]]:
     """Write the files of more nodes into the folder of a network, which may be running.
 
@@ -73,6 +79,8 @@ def add_nodes(
         folder: Its folder.
         profile: Of the new nodes. None of them validates: the genesis says who may.
         count: How many.
+        sync: Strategy of their state sync, if not the network's.
+        pivot_interval: Blocks between two targets of it, if not the network's.
 
     Returns:
         The network with them, and they alone.
@@ -82,7 +90,16 @@ def add_nodes(
         ListenError: Not enough free ports.
     """
     names = new_names(description.spec.nodes, profile, count)
-    new = tuple(NodeSpec(name=name, profile=profile, is_validator=False) for name in names)
+    new = tuple(
+        NodeSpec(
+            name=name,
+            profile=profile,
+            is_validator=False,
+            sync=sync,
+            pivot_interval=pivot_interval,
+        )
+        for name in names
+    )
     return add_specs(description, folder, new), new
 
 
@@ -242,6 +259,6 @@ def _sync_settings(spec: NetworkSpec, node: NodeSpec) -> str:
     lines = ["[sync]"]
     if strategy := node.sync or spec.sync:
         lines.append(f'strategy = "{strategy}"')
-    if spec.pivot_interval is not None:
-        lines.append(f"pivot_interval = {spec.pivot_interval}")
+    if interval := node.pivot_interval or spec.pivot_interval:
+        lines.append(f"pivot_interval = {interval}")
     return "\n".join([*lines, ""]) if len(lines) > 1 else ""

@@ -66,6 +66,8 @@ class NodeSpec:
     """Height of the network at which it is started; 0 is with the network."""
     sync: str | None = None
     """Strategy of its state sync, if not the network's."""
+    pivot_interval: int | None = None
+    """Blocks between two targets of it, if not the network's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

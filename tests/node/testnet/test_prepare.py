@@ -82,6 +82,9 @@ def test_a_node_may_fetch_its_state_in_a_way_of_its_own(tmp_path: Path) -> None:
         "dynamic": SyncStrategy.DYNAMIC,
     }
     assert {each.sync.pivot_interval for each in configs.values()} == {40}
+    _, (added,) = add_nodes(grown, network, "full", 1, sync="static", pivot_interval=7)
+    sync = NodeConfig.load(network.node(added.name).config).sync
+    assert (sync.strategy, sync.pivot_interval) == (SyncStrategy.STATIC, 7)
     # They dial those that are there, and not each other.
     for name, other in (("static", "dynamic"), ("dynamic", "static")):
         newcomer = NodeKeys.load(network.node(other).keys).peer_id
