@@ -3,13 +3,14 @@
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import click
 
 from cli.net_common import (
     all_networks,
+    find_network,
     note,
     open_network,
     select_nodes,
@@ -62,7 +63,7 @@ net.add_command(add)
 def address(nodes: Sequence[str], *, name: str | None) -> None:
     """Print the multiaddrs of running nodes, to join them with a node of your own."""
     folder, description = open_network(name)
-    records = running(folder, select_nodes(description, nodes))
+    records = running(folder, _names(select_nodes(description, nodes)))
     if not records:
         raise UnreachableError("none of these nodes runs")
     for record in records.values():
@@ -85,7 +86,7 @@ def list_networks(output: Output) -> None:
             {
                 "name": spec.name,
                 "nodes": len(spec.nodes),
-                "running": len(running(folder, spec.nodes)),
+                "running": len(running(folder, _names(spec.nodes))),
                 "seed": spec.seed,
                 "folder": str(folder.path),
             }
@@ -209,9 +210,9 @@ def restart(
 @name_option
 def down(*, purge: bool, name: str | None) -> None:
     """Stop a whole network and its workload."""
-    folder, description = open_network(name)
+    folder = find_network(name)
     _stop_helpers(folder)
-    _stop(folder, description.spec.nodes)
+    _stop(folder, folder.node_names())
     if purge:
         shutil.rmtree(folder.path)
         note(f"removed {folder.path}")
@@ -235,9 +236,9 @@ def _watch(folder: NetworkFolder, nodes: Sequence[NodeSpec], output: Output) -> 
 
 def _end(folder: NetworkFolder, nodes: Sequence[NodeSpec], *, kill: bool) -> None:
     if not kill:
-        _stop(folder, nodes)
+        _stop(folder, _names(nodes))
         return
-    records = running(folder, nodes)
+    records = running(folder, _names(nodes))
     pids = {each: record.pid for each, record in records.items()}
     kill_processes(pids, timeout_s=KILL_TIMEOUT_S)
     note(f"killed: {', '.join(records) or 'no node was running'}")
@@ -247,7 +248,7 @@ def _begin(
     folder: NetworkFolder, description: Description, nodes: Sequence[NodeSpec], *, are_named: bool
 ) -> None:
     waiting = [] if are_named else waiting_nodes(folder, nodes)
-    alive = running(folder, nodes)
+    alive = running(folder, _names(nodes))
     is_load_due = not are_named and not is_helper_running(folder.load)
     is_late_due = bool(waiting) and not is_helper_running(folder.late)
     start(
@@ -258,8 +259,12 @@ def _begin(
     )
 
 
-def _stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> None:
-    stopped, killed = stop(folder, nodes)
+def _names(nodes: Iterable[NodeSpec]) -> list[str]:
+    return [node.name for node in nodes]
+
+
+def _stop(folder: NetworkFolder, names: Iterable[str]) -> None:
+    stopped, killed = stop(folder, names)
     note(f"stopped: {', '.join(stopped) or 'no node was running'}")
     if killed:
         note(f"had to be killed: {', '.join(killed)}")

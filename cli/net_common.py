@@ -46,6 +46,17 @@ def open_network(name: str | None) -> tuple[NetworkFolder, Description]:
         ConfigError: Its description cannot be read.
         UnreachableError: There is none.
     """
+    folder = find_network(name)
+    return folder, Description.load(folder)
+
+
+def find_network(name: str | None) -> NetworkFolder:
+    """Find the network that is meant, whatever its description says.
+
+    Raises:
+        CommandError: Several could be meant.
+        UnreachableError: There is none.
+    """
     if name is None:
         found = existing_networks(all_networks())
         if not found:
@@ -58,7 +69,9 @@ def open_network(name: str | None) -> tuple[NetworkFolder, Description]:
             raise CommandError(ExitCode.USAGE, reason)
         name = names[0] if len(names) == 1 else DEFAULT_NAME
     folder = NetworkFolder(all_networks() / Path(name).name)
-    return folder, Description.load(folder)
+    if not folder.description.is_file():
+        raise UnreachableError(f"there is no network {folder.path.name!r}")
+    return folder
 
 
 def select_nodes(description: Description, selectors: Sequence[str]) -> list[NodeSpec]:

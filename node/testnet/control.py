@@ -6,7 +6,7 @@ Nothing here imports libp2p or runs an event loop, so commands that use it start
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -92,23 +92,23 @@ def report_one(folder: NetworkFolder, node: NodeSpec) -> NodeReport:
     return NodeReport(node=node, state="running", pid=record.pid, status=status)
 
 
-def running(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> dict[str, ProcessRecord]:
+def running(folder: NetworkFolder, names: Iterable[str]) -> dict[str, ProcessRecord]:
     """Return the process records of the nodes that are alive, by name."""
     found = {}
-    for node in nodes:
-        record = ProcessRecord.load(folder.node(node.name).data)
+    for name in names:
+        record = ProcessRecord.load(folder.node(name).data)
         if record is not None and record.is_alive():
-            found[node.name] = record
+            found[name] = record
     return found
 
 
-def stop(folder: NetworkFolder, nodes: Sequence[NodeSpec]) -> tuple[list[str], list[str]]:
+def stop(folder: NetworkFolder, names: Iterable[str]) -> tuple[list[str], list[str]]:
     """Stop nodes gracefully, by force after a bound.
 
     Returns:
         Names of those that were running, and of those among them that had to be killed.
     """
-    records = running(folder, nodes)
+    records = running(folder, names)
     pids = {name: record.pid for name, record in records.items()}
     return list(pids), end_processes(pids, timeout_s=STOP_TIMEOUT_S)
 

@@ -95,6 +95,10 @@ class NetworkFolder:
         """Return the files of one node."""
         return NodeFolder(self.path / "nodes" / name)
 
+    def node_names(self) -> list[str]:
+        """Return the names of all nodes that have files, whatever the description says."""
+        return sorted(each.parent.name for each in self.path.glob("nodes/*/config.toml"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePorts:
@@ -139,7 +143,10 @@ class Description:
             ports = {name: NodePorts(**both) for name, both in content["ports"].items()}
             return cls(spec=_spec(content["spec"]), ports=ports)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"{path}: not a network description: {error!r}") from error
+            reason = (
+                f"no network of this version, which 'headway net down --purge' removes: {error}"
+            )
+            raise ConfigError(f"{path}: {reason}") from error
 
 
 def _spec(content: dict[str, Any]) -> NetworkSpec:

@@ -189,7 +189,7 @@ def parse_mix(text: str) -> dict[str, int]:
 
 
 def parse_late(text: str) -> NodeGroup:
-    """Read `pico=2@200`: two more picos when the network is at height 200.
+    """Read `pico=2@200`: two more picos when the network is at height 200. `pico@200` is one.
 
     Raises:
         ConfigError: It is not of this form.
@@ -197,7 +197,8 @@ def parse_late(text: str) -> NodeGroup:
     mix, separator, height = text.rpartition("@")
     if not separator or not height.isdecimal() or not 1 <= int(height) <= MAX_START_AT:
         raise ConfigError(f"{text!r} is not of the form pico=2@200")
-    groups = [NodeGroup(profile=each, count=number) for each, number in parse_mix(mix).items()]
+    counted = mix if "=" in mix else f"{mix}=1"
+    groups = [NodeGroup(profile=each, count=number) for each, number in parse_mix(counted).items()]
     if len(groups) != 1 or not groups[0].count:
         raise ConfigError(f"{text!r}: one profile and its count, as pico=2@200")
     return replace(groups[0], start_at=int(height))

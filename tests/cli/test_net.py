@@ -32,6 +32,23 @@ def dry(home: Path, *arguments: str) -> NetworkFolder:
     return NetworkFolder(Path(done.stdout.rstrip("\n")))
 
 
+def test_a_network_of_another_version_can_still_be_removed(home: Path) -> None:
+    folder = dry(home, "-n", "2")
+    content = json.loads(folder.description.read_text(encoding="utf-8"))
+    content["spec"]["nodes"][0]["colour"] = "red"
+    folder.description.write_text(json.dumps(content), encoding="utf-8")
+    refused = net(home, "status")
+    assert refused.exit_code == 3
+    assert "'headway net down --purge' removes" in refused.stderr
+    assert net(home, "down", "--purge").exit_code == 0
+    assert not folder.path.exists()
+
+
+def test_one_late_node_needs_no_count(home: Path) -> None:
+    nodes = Description.load(dry(home, "-n", "2", "--late", "pico@20")).spec.nodes
+    assert [(node.name, node.start_at) for node in nodes[2:]] == [("pico-1", 20)]
+
+
 def test_a_node_sends_with_its_own_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWAY_NETWORKS", str(home))
     folder = dry(home, "-n", "2")
@@ -63,7 +80,7 @@ def test_a_node_sends_with_its_own_keys(home: Path, monkeypatch: pytest.MonkeyPa
         (["--topology", "tree"], "'--topology': 'tree' is not one of"),
         (["--batch-length", "1"], "'--batch-length': 1 is not in the range"),
         (["--seed", "x"], "'--seed': 'x' is not a valid integer"),
-        (["--late", "pico@200"], "'--late': mix: 'pico' is not of the form pico=COUNT"),
+        (["--late", "pica@200"], "'--late': mix: unknown profile 'pica'"),
         (["--late", "pico=1"], "'--late': 'pico=1' is not of the form pico=2@200"),
         (["--late", "pico=1@0"], "'--late': 'pico=1@0' is not of the form pico=2@200"),
         (["--late", "pico=1,full=1@9"], "one profile and its count, as pico=2@200"),
@@ -72,7 +89,7 @@ def test_a_node_sends_with_its_own_keys(home: Path, monkeypatch: pytest.MonkeyPa
     ids=" ".join,
 )
 def test_a_mistyped_network_is_a_usage_error(home: Path, options: list[str], reason: str) -> None:
-    done = net(home, "up", *options)
+    done = net(home, "up", "--dry-run", *options)
     assert (done.exit_code, done.stdout) == (2, "")
     # Where click shows how the command is called, the reason comes last.
     assert reason in done.stderr.splitlines()[-1]
@@ -211,7 +228,7 @@ def test_with_several_networks_one_must_be_named(home: Path) -> None:
 def test_a_damaged_network_is_3(home: Path) -> None:
     folder = dry(home)
     folder.description.write_text("{", encoding="utf-8")
-    for arguments, code in ((["status"], 3), (["down"], 3), (["ls", "-o", "json"], 0)):
+    for arguments, code in ((["status"], 3), (["stop"], 3), (["ls", "-o", "json"], 0)):
         done = net(home, *arguments)
         assert done.exit_code == code
         (line,) = done.stderr.splitlines()

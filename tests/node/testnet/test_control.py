@@ -202,12 +202,12 @@ def test_those_that_run_are_stopped(folder: NetworkFolder) -> None:
         record = record_of("127.0.0.1:1", pid=process.pid, start_time=start_time)
         record.save(folder.node("full-1").data)
         record_of("127.0.0.1:1", start_time=1).save(folder.node("full-2").data)
-        assert running(folder, NODES) == {"full-1": record}
+        assert running(folder, [node.name for node in NODES]) == {"full-1": record}
 
         # A zombie until its parent, this test, asks for it: that counts as gone.
-        assert stop(folder, NODES) == (["full-1"], [])
-        assert running(folder, NODES) == {}
-        assert stop(folder, NODES) == ([], [])
+        assert stop(folder, [node.name for node in NODES]) == (["full-1"], [])
+        assert running(folder, [node.name for node in NODES]) == {}
+        assert stop(folder, [node.name for node in NODES]) == ([], [])
         assert process.wait(BOUND_S) == -15
 
 
