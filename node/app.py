@@ -119,12 +119,7 @@ class Node:
             )
         self._network = parts.make_network(self._hello)
         self._writer = ChainWriter(self.chain, in_thread=parts.in_thread)
-        ServeService(
-            self._network,
-            self.chain,
-            in_thread=parts.in_thread,
-            settled=self._writer.settled,
-        ).register()
+        self._serve(in_thread=parts.in_thread)
         self._sync = SyncService(
             self._network,
             self.chain,
@@ -267,6 +262,10 @@ class Node:
             mempool=None if self._mempool is None else self._mempool.mempool,
             in_thread=parts.in_thread,
         )
+
+    def _serve(self, *, in_thread: bool) -> None:
+        settled = self._writer.settled
+        ServeService(self._network, self.chain, in_thread=in_thread, settled=settled).register()
 
     def _make_state_sync(self) -> StateSyncService:
         parts = self._parts

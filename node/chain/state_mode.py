@@ -11,6 +11,7 @@ head takes its place; what lies above either is executed later and stays stored 
 
 from typing import Final
 
+from node.blocks.header import Header
 from node.chain.block_store import load_block
 from node.chain.window_index import forget_step
 from node.storage.store import Reader, Table, Writer, delete_range
@@ -44,6 +45,13 @@ def state_head(reader: Reader) -> Hash32 | None:
     """Return the block that the stored state belongs to; None before a target is complete."""
     found = reader.get(Table.META, _HEAD_KEY)
     return None if found is None else Hash32(found)
+
+
+def executed_header(reader: Reader) -> Header | None:
+    """Return the header of the state head; None before a target is complete."""
+    executed = state_head(reader)
+    found = None if executed is None else load_block(reader, executed)
+    return None if found is None else found.header
 
 
 def sync_target(reader: Reader) -> Hash32 | None:

@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 from node.accounts.pages import ROOT, accounts_below
 from node.blocks.block import Block
 from node.blocks.header import Header
-from node.chain.block_store import load_block
 from node.chain.execution import revert_accounts
-from node.chain.state_mode import is_syncing, state_head
+from node.chain.state_mode import executed_header, is_syncing
 from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import ADDRESS_BYTES, Hash32, Height
 
@@ -69,11 +68,9 @@ def keep_accounts(writer: Writer, macro_head: Header, branch: Sequence[Block | N
         if macro_head.number:
             save_whole(writer, macro_head)
         return
-    executed = state_head(writer)
+    executed = executed_header(writer)
     if executed is not None:
-        found = load_block(writer, executed)
-        assert found is not None, "blocks that wait for the state stay, and the one below them"
-        save_whole(writer, found.header)
+        save_whole(writer, executed)
 
 
 def save_whole(writer: Writer, block: Header) -> None:

@@ -17,13 +17,17 @@ from typing import Final, TypeAlias
 
 import trio
 
-from node.blocks.header import Header
-from node.chain.block_store import load_block
 from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
 from node.chain.replay import ReplayFailed
 from node.chain.results import ChainEvent, Finalized
-from node.chain.state_mode import first_needed, is_syncing, state_head, sync_target
+from node.chain.state_mode import (
+    executed_header,
+    first_needed,
+    is_syncing,
+    state_head,
+    sync_target,
+)
 from node.errors import Fault
 from node.net.network import Network
 from node.services import state_journal as journal
@@ -52,7 +56,7 @@ from node.sync.state.state_events import AskRange, ServerJoined, ServerLeft, Sta
 from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
 from node.sync.state.strategy import SyncStrategy
 from node.sync.state.target import SyncTarget
-from protocols.types import Hash32, Height, PeerId
+from protocols.types import Height, PeerId
 
 INBOX_SIZE: Final = 256
 """More than questions, checks and commits can be under way at once; the rest waits."""
@@ -95,8 +99,7 @@ class StateSession:
             tools: Of the node.
             policy: Says which blocks become targets.
         """
-        self._tools = tools
-        self._network, self._chain = tools.network, tools.chain
+        self._tools, self._network, self._chain = tools, tools.network, tools.chain
         self._writer, self._store = tools.writer, tools.store
         self.accounts = AccountsPart(self, tools.chain, tools.store, tools.limits)
         self._history = HistoryPart(self, tools.limits)
@@ -123,7 +126,8 @@ class StateSession:
         """The target of which nobody has everything any more, until there is another."""
         self._cause: str | None = None
         self._nursery: trio.Nursery
-        self._committed, done = _read_aims(tools.store)
+        with tools.store.read() as reader:
+            self._committed, done = sync_target(reader), executed_header(reader)
         """What the store is on the way to, as far as this attempt has brought it."""
         self._is_complete = done is not None
         """Whether the target's accounts are the stored state: only execution is left."""
@@ -492,11 +496,3 @@ class StateSession:
 
     async def _send(self, to: str, event: Event) -> None:
         await self._sender.send((to, event))
-
-
-def _read_aims(store: Store) -> tuple[Hash32 | None, Header | None]:
-    """Return what a store is on the way to, and the block whose state it has completed."""
-    with store.read() as reader:
-        done = state_head(reader)
-        found = None if done is None else load_block(reader, done)
-        return sync_target(reader), None if found is None else found.header
