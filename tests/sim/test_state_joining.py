@@ -12,6 +12,7 @@ from node.errors import Fault
 from node.net.hub import LinkConditions
 from node.net.network import Handler
 from node.net.simulated import simulated_address
+from node.storage.memory import MemoryStore
 from node.storage.store import Table
 from node.sync.state.state_limits import DEFAULT_LIMITS
 from node.sync.state.strategy import SyncStrategy
@@ -226,6 +227,37 @@ async def test_a_static_sync_queues_nothing_and_follows_afterwards(
     await nodes.until(lambda: is_live(late), within_s=60)
     await nodes.until_agreed(within_s=20)
     assert accounts(late) == accounts(nodes.nodes[0])
+    nursery.cancel_scope.cancel()
+
+
+async def test_of_two_that_join_at_one_moment_the_dynamic_one_ends_at_the_head(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """The static one ends behind by what the chain has grown meanwhile."""
+    nodes = await busy_network(nursery, accounts_=300, range_leaves=24)
+    static, dynamic = nodes.nodes[-2:]
+    static.kill()
+    static.store, static.last_height, static.last_final_height = MemoryStore(), 0, 0
+    for node, strategy in ((static, SyncStrategy.STATIC), (dynamic, SyncStrategy.DYNAMIC)):
+        nodes.strategy = strategy
+        await nodes.start([node.spec.name])
+    began = max(nodes.heights())
+    behind: dict[str, int] = {}
+
+    def have_come() -> bool:
+        for node in (static, dynamic):
+            record = node.node.status()["state_synced"]
+            if record is not None and node.spec.name not in behind:
+                behind[node.spec.name] = max(nodes.heights()) - node.height
+                assert record["target"] <= began or node is dynamic
+        return len(behind) == 2
+
+    await nodes.until(have_come, within_s=120)
+    assert behind[dynamic.spec.name] <= 1
+    assert behind[static.spec.name] >= 2
+    await nodes.until(lambda: is_live(static) and is_live(dynamic), within_s=60)
+    await nodes.until_agreed(within_s=20)
+    assert accounts(static) == accounts(dynamic) == accounts(nodes.nodes[0])
     nursery.cancel_scope.cancel()
 
 

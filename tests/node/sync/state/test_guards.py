@@ -164,6 +164,7 @@ GUARDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (REAL, "a_node_that_ends_in_the_middle_fetches_almost_nothing_again"),
     ),
     "a static sync follows the chain, or does not end at its target": (
+        (JOINING, "of_two_that_join_at_one_moment_the_dynamic_one_ends_at_the_head"),
         (JOINING, "a_static_sync_queues_nothing_and_follows_afterwards"),
         (REAL, "a_static_sync_ends_where_it_began_and_follows_from_there"),
     ),
