@@ -20,7 +20,8 @@ odd last one stands in the high half).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -129,8 +130,13 @@ def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> i
     return bisect_left(addresses, address[:index] + bytes((byte,)), first, end)
 
 
-def hash_page(records: Iterable[Record]) -> Hash32:
+def hash_page(records: Collection[Record]) -> Hash32:
     """Hash records that are in address order."""
+    lengths = set(map(len, map(itemgetter(1), records)))
+    if len(lengths) == 1:
+        head = lengths.pop().to_bytes(2, "big")
+        # Address, head, value: a record joined by its head, without a step of Python for each.
+        return hash32(PAGE_DOMAIN + b"".join(map(head.join, records)))
     parts = [PAGE_DOMAIN]
     for address, value in records:
         parts += address, len(value).to_bytes(2, "big"), value

@@ -57,6 +57,9 @@ class Table(Enum):
     VOTES = "votes"
     """What this validator has signed: it never signs against it after a restart."""
 
+    # A table is looked up with each read: that of `Enum` is written in Python.
+    __hash__ = object.__hash__
+
 
 class Reader(Protocol):
     """One consistent snapshot. Short-lived: a long one keeps old pages from being reused."""
