@@ -39,18 +39,18 @@ from protocols.types import ADDRESS_BYTES, Address, Hash32, Height
 from tests.build.keys import GENESIS_TIMESTAMP, SEED, keys
 
 POLICY: Final = Policy(
-    batch_length=32,
+    batch_length=10,
     batches_per_epoch=1000,
     slots=8,
-    validity_window_batches=1,
+    validity_window_batches=3,
     max_body_bytes=1_000_000,
 )
-"""States are served for four batches: 12 seconds of the faster chain."""
+"""The faster chain has a macro block each second, and forgets states after four."""
 
 NETWORK: Final = 1
 VALIDATORS: Final = 4
 SENDERS: Final = 2000
-BASE_BATCHES: Final = 2
+BASE_BATCHES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
