@@ -36,8 +36,8 @@ from node.services.dialer import DialerService
 from node.services.mempool import MempoolService
 from node.services.proofs import Outcome, ProofService
 from node.services.serve import ServeService
-from node.services.state_session import SessionTools
 from node.services.state_sync import StateSyncService
+from node.services.state_tasks import SessionTools
 from node.services.status import StatusBoard
 from node.services.sync import SyncService
 from node.services.validator import ValidatorService

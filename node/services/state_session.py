@@ -11,32 +11,22 @@ ends the attempt. The next one goes on with what is stored.
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
-from node.chain.chain import Chain
 from node.chain.history_tree import Peaks
 from node.chain.replay import ReplayFailed
 from node.chain.results import ChainEvent, Finalized
 from node.chain.state_mode import (
     executed_header,
     first_needed,
-    is_syncing,
-    state_head,
     sync_target,
 )
 from node.errors import Fault
-from node.net.network import Network
 from node.services import state_journal as journal
-from node.services.asking import ask_peer
-from node.services.chain_writer import ChainWriter
-from node.services.state_answers import Ask, StateAnswer, decode_state_answer, encode_ask
 from node.services.state_parts import AccountsPart, BlocksPart, Event, HistoryPart, Part
-from node.services.workers import carry_out
-from node.storage.store import Reader, Store, Writer
+from node.services.state_tasks import COORDINATOR, Item, SessionTools, StateTasks
 from node.sync.inputs import DeadlinePassed
 from node.sync.state import coordinator as machine
 from node.sync.state.block_syncer import NAME as BLOCKS
@@ -52,44 +42,17 @@ from node.sync.state.registry import (
     StartSyncer,
     SyncerRegistry,
 )
-from node.sync.state.state_events import AskRange, ServerJoined, ServerLeft, StateFailed
-from node.sync.state.state_limits import DEFAULT_LIMITS, StateLimits
-from node.sync.state.strategy import SyncStrategy
+from node.sync.state.state_events import ServerJoined, ServerLeft
 from node.sync.state.target import SyncTarget
 from protocols.types import Height, PeerId
-
-INBOX_SIZE: Final = 256
-"""More than questions, checks and commits can be under way at once; the rest waits."""
 
 PEER_LOOK_S: Final = 0.5
 """Between two looks at who is connected: a new peer is asked that much later."""
 
-_COORDINATOR: Final = "coordinator"
 _CHAIN: Final = "chain"
 
-_Item: TypeAlias = tuple[str, Event]
-"""Whom it is for, and what happened."""
 
-
-class SupersededError(Exception):
-    """The store is no longer on the way to what this attempt is on its way to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionTools:
-    """What an attempt works with."""
-
-    network: Network
-    chain: Chain
-    writer: ChainWriter
-    store: Store
-    strategy: SyncStrategy
-    limits: StateLimits = DEFAULT_LIMITS
-    in_thread: bool
-    """Slow work runs in worker threads. Not in virtual time."""
-
-
-class StateSession:
+class StateSession(StateTasks):
     """Owns one coordinator. Only the task inside `run` touches the machines."""
 
     def __init__(self, tools: SessionTools, policy: PivotPolicy) -> None:
@@ -99,8 +62,7 @@ class StateSession:
             tools: Of the node.
             policy: Says which blocks become targets.
         """
-        self._tools, self._network, self._chain = tools, tools.network, tools.chain
-        self._writer, self._store = tools.writer, tools.store
+        super().__init__(tools)
         self.accounts = AccountsPart(self, tools.chain, tools.store, tools.limits)
         self._history = HistoryPart(self, tools.limits)
         parts: tuple[Part, ...] = (
@@ -113,19 +75,14 @@ class StateSession:
         for part in parts:
             registry.register(part.name)
         self._coordinator = Coordinator(registry, policy)
-        self._sender, self._inbox = trio.open_memory_channel[_Item](INBOX_SIZE)
         self._todo: deque[CoordinatorInput] = deque()
-        self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
         self._peers: set[PeerId] = set()
         self._are_started, self._next_look = False, 0.0
         self.executed = 0
         """Operations of the queue that are done."""
-        self.is_superseded = False
-        """Whether it ended only since the store is on the way to something else."""
         self._lost: SyncTarget | None = None
         """The target of which nobody has everything any more, until there is another."""
         self._cause: str | None = None
-        self._nursery: trio.Nursery
         with tools.store.read() as reader:
             self._committed, done = sync_target(reader), executed_header(reader)
         """What the store is on the way to, as far as this attempt has brought it."""
@@ -163,10 +120,6 @@ class StateSession:
             return self.target.number if executed is None else executed
         stored = self.accounts.progress.stored
         return self.target.number if stored is None else stored.number
-
-    def close(self) -> None:
-        """Take no more events. Once it has ended."""
-        self._inbox.close()
 
     async def run(self) -> str | None:
         """Sync until it is done, and return None, or say why it cannot be.
@@ -212,7 +165,7 @@ class StateSession:
                 state, cause = self._coordinator.state, self._cause
                 journal.note_state(state, self.target, queued=queued, cause=cause)
 
-    async def _next_item(self) -> _Item | None:
+    async def _next_item(self) -> Item | None:
         try:
             return self._inbox.receive_nowait()
         except trio.WouldBlock:
@@ -237,7 +190,7 @@ class StateSession:
     def _take(self, to: str, event: Event) -> None:
         if to == _CHAIN:
             self._on_chain(event)
-        elif to != _COORDINATOR:
+        elif to != COORDINATOR:
             self._parts[to].feed(event)
             if isinstance(event, BatchStored | LowestFound):
                 self.accounts.look_for_headers(are_all_stored=False)
@@ -331,7 +284,7 @@ class StateSession:
             case machine.Finalize(target):
                 self._nursery.start_soon(self._index_and_finalize, target, self._history.peaks)
             case machine.ExecuteBatch():
-                self.in_turn(_COORDINATOR, self._execute)
+                self.in_turn(COORDINATOR, self._execute)
             case machine.Seal():
                 self._nursery.start_soon(self._seal)
 
@@ -346,7 +299,7 @@ class StateSession:
                 accounts=self.accounts.progress.accounts,
                 queued=self._chain.deferred_operations(),
             )
-        self.in_turn(_COORDINATOR, lambda: self._move_commit_target(target))
+        self.in_turn(COORDINATOR, lambda: self._move_commit_target(target))
 
     def _move_commit_target(self, target: SyncTarget) -> CoordinatorInput:
         self._chain.move_target(target.number)
@@ -358,7 +311,7 @@ class StateSession:
         is_indexed = self._is_complete
         while not is_indexed:
             is_indexed = await self._writer.do(self._chain.index_window)
-        self.in_turn(_COORDINATOR, lambda: self._finalize(target, peaks))
+        self.in_turn(COORDINATOR, lambda: self._finalize(target, peaks))
 
     def _finalize(self, target: SyncTarget, peaks: Peaks | None) -> CoordinatorInput:
         if self._is_complete:
@@ -380,43 +333,9 @@ class StateSession:
         outcome = await self._writer.seal()
         if outcome.invalid is not None:
             journal.note_dropped(outcome.invalid)
-        await self._send(_COORDINATOR, machine.SealTried(outcome.is_sealed))
+        await self._send(COORDINATOR, machine.SealTried(outcome.is_sealed))
 
     # --- what the parts want ----------------------------------------------------------------------
-
-    def ask(self, part: str, ask: Ask) -> None:
-        """Ask a peer."""
-        self._scopes[part, ask.id] = trio.CancelScope()
-        self._nursery.start_soon(self._request, part, ask)
-
-    def cancel(self, part: str, question: int) -> None:
-        """Give up a question."""
-        if scope := self._scopes.get((part, question)):
-            scope.cancel()
-
-    def work(self, part: str, task: Callable[[], Event]) -> None:
-        """Do something slow that only reads."""
-        self._nursery.start_soon(self._work_for, part, task)
-
-    def in_turn(self, part: str, task: Callable[[], Event]) -> None:
-        """Change the store through the chain, in turn with pushes."""
-
-        def guarded() -> Event:
-            with self._store.read() as reader:
-                self._check_ours(reader)
-            return task()
-
-        self._nursery.start_soon(self._change, part, guarded)
-
-    def commit(self, part: str, task: Callable[[Writer], Event]) -> None:
-        """Change the store in a transaction of its own, in turn with pushes."""
-
-        def commit() -> Event:
-            with self._store.write(durable=False) as writer:
-                self._check_ours(writer)
-                return task(writer)
-
-        self._nursery.start_soon(self._change, part, commit)
 
     def report(self, peer: PeerId, fault: Fault) -> None:
         """Take score from a peer."""
@@ -442,57 +361,3 @@ class StateSession:
     def fail(self, part: str, cause: str) -> None:
         """Note that a part cannot go on."""
         self._tell(machine.SyncerFailed(part, cause))
-
-    def _cancel_all(self, part: str) -> None:
-        """Give up all questions of a part."""
-        for (asker, _), scope in self._scopes.items():
-            if asker == part:
-                scope.cancel()
-
-    def _check_ours(self, reader: Reader) -> None:
-        """Check that nobody has begun another sync since."""
-        if not is_syncing(reader):
-            raise SupersededError("the state is complete")
-        is_complete = state_head(reader) is not None
-        if is_complete != self._is_complete or (
-            not is_complete and sync_target(reader) != self._committed
-        ):
-            raise SupersededError("another sync has begun")
-
-    async def _change(self, to: str, task: Callable[[], Event]) -> None:
-        try:
-            async with self._workers:
-                event = await self._writer.do(task)
-        except SupersededError as error:
-            self.is_superseded = True
-            to, event = _COORDINATOR, machine.Failed(str(error))
-        await self._send(to, event)
-
-    async def _work_for(self, part: str, task: Callable[[], Event]) -> None:
-        async with self._workers:
-            event = await carry_out(task, in_thread=self._tools.in_thread)
-        await self._send(part, event)
-
-    async def _request(self, part: str, ask: Ask) -> None:
-        """Ask one question and turn its outcome, good or bad, into one event."""
-        with self._scopes[part, ask.id]:
-            answer = await self._answer(ask)
-            journal.note_refusal(ask, answer)
-            await self._send(part, answer)
-        del self._scopes[part, ask.id]
-
-    async def _answer(self, ask: Ask) -> StateAnswer:
-        protocol, payload = encode_ask(ask)
-        answer = await ask_peer(
-            self._network,
-            ask.peer,
-            protocol,
-            payload,
-            lambda response: decode_state_answer(ask, response),
-            # Decoding a range is nothing beside checking it, which has a thread of its own.
-            in_thread=self._tools.in_thread and not isinstance(ask, AskRange),
-        )
-        return StateFailed(ask.id) if answer is None else answer
-
-    async def _send(self, to: str, event: Event) -> None:
-        await self._sender.send((to, event))

@@ -11,7 +11,8 @@ import trio
 from node.chain.finality import STATE_BATCHES
 from node.clock import WallClock
 from node.policy import Policy
-from node.services.state_session import SessionTools, StateSession
+from node.services.state_session import StateSession
+from node.services.state_tasks import SessionTools
 from node.sync.state.coordinator import State
 from node.sync.state.pivot_policy import PivotPolicy
 from protocols.types import Height

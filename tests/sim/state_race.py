@@ -32,8 +32,8 @@ from node.serve.subtrees import serve_subtrees
 from node.serve.trie_diffs import serve_trie_diffs
 from node.services.chain_writer import ChainWriter
 from node.services.clock import VirtualClock
-from node.services.state_session import SessionTools
 from node.services.state_sync import StateSyncService
+from node.services.state_tasks import SessionTools
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, Writer
 from node.sync.state import state_store
