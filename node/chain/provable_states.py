@@ -1,9 +1,14 @@
-"""The states that a snapshot of the store can present: those of the last blocks of its chain."""
+"""The states that a snapshot of the store can present: those of the last blocks of its chain.
+
+What blocks have changed may go further back. A state is asked for by its block, and proven against
+its header, so there is none without; changes are asked for by height, up to a newer block.
+"""
 
 from dataclasses import dataclass
 
 from node.accounts.state_at import StateAt
 from node.accounts.state_history import changes_at, oldest_state
+from node.chain.pruning import pruned_below
 from node.storage.store import Reader
 from protocols.types import Height
 
@@ -18,9 +23,8 @@ class ProvableStates:
 
     @property
     def oldest(self) -> Height:
-        """The first height whose state can still be presented."""
-        found = oldest_state(self.reader)
-        return self.newest if found is None else found
+        """The first height whose state can still be presented, and whose header is stored."""
+        return max(self._oldest_stored, pruned_below(self.reader))
 
     def has(self, height: Height) -> bool:
         """Tell whether the state after a block can be presented."""
@@ -30,6 +34,15 @@ class ProvableStates:
         """Present the state after a block, which must be one of these."""
         return StateAt(self.reader, height)
 
+    def has_changes(self, height: Height) -> bool:
+        """Tell whether it is stored what a block changes."""
+        return self._oldest_stored < height <= self.newest
+
     def changes(self, height: Height) -> bytes:
-        """Return what the block at a height, above the oldest, changes, as its diff root has it."""
+        """Return what a block changes, as its diff root has it. It must be stored."""
         return changes_at(self.reader, height)
+
+    @property
+    def _oldest_stored(self) -> Height:
+        found = oldest_state(self.reader)
+        return self.newest if found is None else found

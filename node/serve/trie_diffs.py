@@ -37,7 +37,7 @@ def serve_trie_diffs(
         if request.first > target.number:
             return Refusal(ResponseStatus.OUT_OF_RANGE)
         states = snapshot.states()
-        if request.first <= states.oldest:
+        if not states.has_changes(request.first):
             return Refusal(ResponseStatus.PRUNED)
         return _collect(states, request.first, target.number, max_bytes)
 

@@ -1,9 +1,13 @@
 """Trie-diffs requests: what is sent is what the headers of the blocks commit to."""
 
+from dataclasses import replace
+
 import pytest
 
 from node.accounts.diff import DIFF_DOMAIN, decode_changes
 from node.chain.chain import Chain
+from node.chain.finality import STATE_BATCHES
+from node.chain.retention import Retention
 from node.crypto.hashes import hash32
 from node.policy import Policy
 from node.serve.trie_diffs import serve_trie_diffs
@@ -11,8 +15,8 @@ from protocols.messages.trie_diffs import MAX_DIFFS, TrieDiffsRequest, TrieDiffs
 from protocols.status import Refusal, ResponseStatus
 from protocols.types import Hash32
 from tests.build.blocks import digest
-from tests.build.chain import ChainBuilder
-from tests.build.keys import genesis
+from tests.build.chain import ChainBuilder, open_chain
+from tests.build.keys import SMALL_POLICY, genesis
 from tests.node.serve.states import LENGTH, OLDEST, states
 
 
@@ -80,6 +84,21 @@ def test_an_answer_has_at_most_so_many_blocks() -> None:
 )
 def test_what_cannot_be_answered(first: int, target: Hash32, status: ResponseStatus) -> None:
     assert ask(first, target) == Refusal(status)
+
+
+def test_changes_go_further_back_than_blocks() -> None:
+    """Whoever was away for longer than a window knows the headers, and needs only these."""
+    policy = replace(SMALL_POLICY, validity_window_batches=1)
+    builder = ChainBuilder(genesis(policy=policy))
+    builder.extend(30)
+    chain = open_chain(builder.genesis, retention=Retention.WINDOW)
+    builder.push_all(chain)
+    oldest = 28 - STATE_BATCHES * policy.batch_length
+    assert chain.hash_at(oldest + 1) is None
+    response = ask(oldest + 1, builder.head.hash, chain)
+    assert isinstance(response, TrieDiffsResponse)
+    assert len(response.changes) == 30 - oldest
+    assert ask(oldest, builder.head.hash, chain) == Refusal(ResponseStatus.PRUNED)
 
 
 def test_a_node_without_state_says_so() -> None:
