@@ -4,7 +4,7 @@ M --+-- b --- b --- M'   accepted
     +-- x --- x          rejected, deleted
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from node.accounts import state_history
 from node.blocks.header import MacroHeader
@@ -17,14 +17,11 @@ from node.chain.history_lengths import save_history_length
 from node.chain.history_tree import load_leaf_count
 from node.chain.pruning import prune
 from node.chain.results import ChainEvent, EpochFinalized, Finalized
+from node.chain.retention import STATE_BATCHES
 from node.chain.settings import ChainSettings
 from node.policy import Policy
 from node.storage.store import Table, Writer
 from protocols.types import Hash32, Height
-
-STATE_BATCHES: Final = 4
-"""Batches below the macro head whose states stay provable: whoever fetches the state of a macro
-block has that long before it must move on to a newer one."""
 
 
 class Finality(NamedTuple):

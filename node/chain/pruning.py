@@ -6,7 +6,8 @@
 As a rule one batch leaves for each that enters. After a jump over many the work of one commit is
 bounded, and later commits do the rest: how far it has come is stored, so a restart goes on there.
 Blocks that wait for the state to be executed stay, and so does the window below them; and so do
-those above the block whose accounts are there, whose headers tell what has changed since.
+those above the block whose accounts are there, whose headers tell what has changed since, as long
+as a peer may have these changes.
 
     META    "pruned below"  -> height, 4 bytes: only election blocks are left below it
 """
@@ -24,6 +25,7 @@ from node.chain.block_store import (
 )
 from node.chain.history_lengths import delete_history_length
 from node.chain.history_tree import node_key
+from node.chain.retention import CHANGES_BATCHES
 from node.chain.settings import ChainSettings
 from node.chain.state_mode import first_needed
 from node.chain.state_progress import load_progress
@@ -56,7 +58,8 @@ def prune(writer: Writer, macro_head: Height, settings: ChainSettings) -> tuple[
     line = settings.retention.line_below(_line_base(writer, macro_head, settings), policy)
     fetched = load_progress(writer) if settings.keeps_state else None
     if fetched is not None:
-        line = min(line, policy.macro_at_or_before(fetched.number))
+        useful = max(macro_head - CHANGES_BATCHES * policy.batch_length, 0)
+        line = min(line, max(policy.macro_at_or_before(fetched.number), useful))
     start = pruned_below(writer)
     if start >= line:
         return ()

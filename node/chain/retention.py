@@ -12,9 +12,18 @@ their newest one.
 """
 
 from enum import Enum
+from typing import Final
 
 from node.policy import Policy
 from protocols.types import Height
+
+STATE_BATCHES: Final = 4
+"""Batches below the macro head whose states stay provable: whoever fetches the state of a macro
+block has that long before it must move on to a newer one."""
+
+CHANGES_BATCHES: Final = STATE_BATCHES + 1
+"""Batches below the macro head in which somebody may still have what a block has changed: peers
+that are a block behind when a batch ends have one batch more than we."""
 
 
 class Retention(Enum):

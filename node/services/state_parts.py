@@ -7,8 +7,8 @@ import trio
 
 from node.blocks.block import Block
 from node.chain.chain import Chain
-from node.chain.finality import STATE_BATCHES
 from node.chain.history_tree import Peaks
+from node.chain.retention import STATE_BATCHES
 from node.errors import Fault
 from node.services import state_journal as journal
 from node.services.progress import Milestones

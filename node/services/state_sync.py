@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 import trio
 
-from node.chain.finality import STATE_BATCHES
+from node.chain.retention import STATE_BATCHES
 from node.clock import WallClock
 from node.policy import Policy
 from node.services.state_session import StateSession

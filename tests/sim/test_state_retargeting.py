@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from node.chain.finality import STATE_BATCHES
+from node.chain.retention import STATE_BATCHES
 from node.net.hub import LinkConditions
 from node.net.network import Handler
 from node.storage.store import Table

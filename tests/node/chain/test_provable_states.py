@@ -5,8 +5,8 @@ from itertools import count
 from node.accounts import trie
 from node.accounts.diff import DIFF_DOMAIN, decode_changes
 from node.chain.chain import Chain
-from node.chain.finality import STATE_BATCHES
 from node.chain.results import Pushed, PushOutcome
+from node.chain.retention import STATE_BATCHES
 from node.crypto.hashes import hash32
 from node.storage.memory import MemoryStore
 from node.storage.store import Table

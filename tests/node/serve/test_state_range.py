@@ -7,8 +7,7 @@ import pytest
 from node.accounts.pages import ROOT, Record
 from node.accounts.range_proof import FIRST_ADDRESS, LAST_ADDRESS, RangeAnswer, verify_range
 from node.chain.chain import Chain
-from node.chain.finality import STATE_BATCHES
-from node.chain.retention import Retention
+from node.chain.retention import STATE_BATCHES, Retention
 from node.serve.state_range import serve_state_range
 from node.serve.subtrees import serve_subtrees
 from node.serve.trie_proof import serve_trie_proof

@@ -6,8 +6,7 @@ import pytest
 
 from node.accounts.diff import DIFF_DOMAIN, decode_changes
 from node.chain.chain import Chain
-from node.chain.finality import STATE_BATCHES
-from node.chain.retention import Retention
+from node.chain.retention import STATE_BATCHES, Retention
 from node.crypto.hashes import hash32
 from node.policy import Policy
 from node.serve.trie_diffs import serve_trie_diffs

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.chain.finality import STATE_BATCHES
+from node.chain.retention import STATE_BATCHES
 from node.services.state_sync import retained_blocks
 from node.sync.state.pivot_policy import PivotPolicy
 from tests.build.keys import SMALL_POLICY
