@@ -25,7 +25,15 @@ from node.errors import ConfigError
 from node.testnet.control import report
 from node.testnet.layout import DEFAULT_NAME, NetworkFolder
 from node.testnet.network_file import read_network_file
-from node.testnet.spec import PROFILES, NetworkSpec, NodeGroup, Topology, mix_for, nodes_of
+from node.testnet.spec import (
+    PROFILES,
+    NetworkSpec,
+    NodeGroup,
+    Topology,
+    groups_of,
+    mix_for,
+    nodes_of,
+)
 
 
 @click.command()
@@ -123,7 +131,7 @@ def _spec(file: Path | None, parameters: Mapping[str, Any]) -> NetworkSpec:
     chosen = {"name": DEFAULT_NAME, "seed": 1, **written, **given}
     if "count" in given or "mix" in given:
         # Other nodes are asked for than those of the file.
-        chosen["mix"] = given.get("mix")
+        chosen.pop("early", None)
     try:
         return _spec_of(**chosen)
     except ConfigError as error:
@@ -136,14 +144,17 @@ def _spec_of(
     *,
     count: int | None = None,
     mix: dict[str, int] | None = None,
+    early: Sequence[NodeGroup] | None = None,
     late: Sequence[NodeGroup] = (),
     validators: int | None = None,
     block_time_s: float = 1.0,
     topology: str = Topology.RANDOM.value,
     **numbers: Any,
 ) -> NetworkSpec:
+    if early is None:
+        early = groups_of(mix_for(count, mix))
     return NetworkSpec(
-        nodes=nodes_of(mix_for(count, mix), validators, late),
+        nodes=nodes_of([*early, *late], validators),
         block_time_ms=round(block_time_s * 1000),
         topology=Topology(topology),
         **numbers,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from node.errors import ConfigError
-from node.testnet.spec import NetworkSpec, NodeSpec, Topology, nodes_of
+from node.testnet.spec import NetworkSpec, NodeSpec, Topology, groups_of, nodes_of
 
 STRATEGIES: Final = ("static", "dynamic")
 """Of the two newcomers, which are called so, in the order in which they are shown."""
@@ -63,7 +63,7 @@ class ExperimentSpec:
         return NetworkSpec(
             name=self.name,
             seed=self.seed,
-            nodes=nodes_of({"full": self.validators}, self.validators),
+            nodes=nodes_of(groups_of({"full": self.validators}), self.validators),
             block_time_ms=self.block_time_ms,
             topology=Topology.MESH,
             batch_length=self.batch_length,

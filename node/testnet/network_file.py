@@ -10,9 +10,9 @@ profile = "full"
 count = 4
 
 [[nodes]]
-profile = "pico"
-count = 1
+profile = "full"
 start_at = 200
+sync = "static"
 """
 
 import tomllib
@@ -66,7 +66,7 @@ def read_network_file(path: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     if groups:
-        parameters["mix"] = _mix(groups)
+        parameters["early"] = tuple(group for group in groups if not group.start_at)
         parameters["late"] = tuple(group for group in groups if group.start_at)
     return parameters
 
@@ -82,14 +82,6 @@ def _group(table: Mapping[str, Any], where: str) -> NodeGroup:
     if "profile" not in facts:
         raise ConfigError(f"{where}profile: missing: one of {', '.join(PROFILES)}")
     return NodeGroup(**{"count": 1, **facts})
-
-
-def _mix(groups: list[NodeGroup]) -> dict[str, int]:
-    mix: dict[str, int] = {}
-    for group in groups:
-        if not group.start_at:
-            mix[group.profile] = mix.get(group.profile, 0) + group.count
-    return mix
 
 
 def _read(
@@ -162,4 +154,5 @@ _NODE_KEYS: Final = {
     "profile": _Key("profile", str, _profile),
     "count": _Key("count", int, _within(1, MAX_NODES)),
     "start_at": _Key("start_at", int, _within(0, MAX_START_AT)),
+    **{name: _KEYS[name] for name in ("sync", "pivot_interval")},
 }

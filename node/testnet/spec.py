@@ -1,7 +1,7 @@
 """What a local network is made of, as an operator asks for it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count as counting
@@ -77,6 +77,8 @@ class NodeGroup:
     profile: str
     count: int
     start_at: int = 0
+    sync: str | None = None
+    pivot_interval: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,21 +128,26 @@ class NetworkSpec:
         return max(self.accounts - self.load_accounts, 0)
 
 
-def nodes_of(
-    mix: Mapping[str, int], validators: int | None, late: Sequence[NodeGroup] = ()
-) -> tuple[NodeSpec, ...]:
-    """Number the nodes of a mix and choose the validators among those that keep state.
+def groups_of(mix: Mapping[str, int]) -> list[NodeGroup]:
+    """Return the groups of a mix (profile to count), which are there from the start."""
+    return [NodeGroup(profile=profile, count=count) for profile, count in mix.items()]
+
+
+def nodes_of(groups: Iterable[NodeGroup], validators: int | None) -> tuple[NodeSpec, ...]:
+    """Number the nodes and choose the validators among those that keep state.
 
     Args:
-        mix: Profile to count, of the nodes that are there from the start.
-        validators: How many of these validate; None for all that can, up to seven.
-        late: Nodes that join later. They stand behind the others and never validate: until it
-            joins, a validator would be a dead one.
+        groups: Those that join later stand behind the others and never validate: until it joins,
+            a validator would be a dead one.
+        validators: How many of the others validate; None for all that can, up to seven.
 
     Raises:
         ConfigError: More validators than nodes that keep state, or none.
     """
-    able = sum(mix.get(profile, 0) for profile in STATE_PROFILES)
+    ordered = sorted(groups, key=_place)
+    able = sum(
+        group.count for group in ordered if group.profile in STATE_PROFILES and not group.start_at
+    )
     if not able:
         raise ConfigError(
             "no node can validate: give the network a history or full node from the start"
@@ -148,18 +155,24 @@ def nodes_of(
     wanted = min(able, MAX_DEFAULT_VALIDATORS) if validators is None else validators
     if not 1 <= wanted <= able:
         raise ConfigError(f"{wanted} validators need as many history or full nodes, not {able}")
-    early = [NodeGroup(profile=each, count=mix.get(each, 0)) for each in PROFILES]
     nodes: list[NodeSpec] = []
-    for group in (*early, *sorted(late, key=lambda each: each.start_at)):
+    for group in ordered:
         for name in new_names(nodes, group.profile, group.count):
             node = NodeSpec(
                 name=name,
                 profile=group.profile,
                 is_validator=len(nodes) < wanted,
                 start_at=group.start_at,
+                sync=group.sync,
+                pivot_interval=group.pivot_interval,
             )
             nodes.append(node)
     return tuple(nodes)
+
+
+def _place(group: NodeGroup) -> tuple[int, int]:
+    """Sort by height, and at the start those first that can validate."""
+    return group.start_at, 0 if group.start_at else PROFILES.index(group.profile)
 
 
 def new_names(nodes: Sequence[NodeSpec], profile: str, count: int) -> list[str]:

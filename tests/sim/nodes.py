@@ -20,7 +20,7 @@ from node.storage.memory import MemoryStore
 from node.sync.live.config import QueueConfig
 from node.sync.state.state_limits import DEFAULT_LIMITS
 from node.sync.state.strategy import DEFAULT_STRATEGY
-from node.testnet.spec import NodeSpec, Topology, nodes_of
+from node.testnet.spec import NodeSpec, Topology, groups_of, nodes_of
 from node.testnet.topology import dials_of
 from protocols.messages.handshake import Hello
 from protocols.types import Address, Hash32, PeerId
@@ -177,7 +177,7 @@ class Nodes:
         """Every macro block that became final at a height, on any node at any time."""
         self.heads_seen: list[tuple[float, str, Hash32]] = []
         """When each node had which head."""
-        specs = nodes_of(mix or MIX, validators)
+        specs = nodes_of(groups_of(mix or MIX), validators)
         self.genesis: Genesis = genesis(sum(s.is_validator for s in specs), policy=policy)
         if accounts:
             draw = Random(seed)

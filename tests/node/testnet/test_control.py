@@ -27,9 +27,9 @@ from node.testnet.control import (
 from node.testnet.expression import parse
 from node.testnet.helpers import is_helper_running, stop_helper
 from node.testnet.layout import NetworkFolder
-from node.testnet.spec import nodes_of
+from node.testnet.spec import groups_of, nodes_of
 
-NODES = nodes_of({"full": 2, "light": 1}, 1)
+NODES = nodes_of(groups_of({"full": 2, "light": 1}), 1)
 FULL_1, FULL_2, LIGHT_1 = NODES
 
 STATUS = {

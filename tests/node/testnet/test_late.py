@@ -7,14 +7,14 @@ from pathlib import Path
 from node.process import ProcessRecord
 from node.testnet.late import run_late, waiting_nodes
 from node.testnet.layout import Description, NetworkFolder, NodePorts
-from node.testnet.spec import NetworkSpec, NodeGroup, NodeSpec, nodes_of
+from node.testnet.spec import NetworkSpec, NodeGroup, NodeSpec, groups_of, nodes_of
 from tests.node.testnet.test_load import FakeNode
 
 LATE = [
     NodeGroup(profile="pico", count=2, start_at=6),
     NodeGroup(profile="light", count=1, start_at=9),
 ]
-NODES = nodes_of({"full": 1}, 1, LATE)
+NODES = nodes_of([*groups_of({"full": 1}), *LATE], 1)
 
 
 @dataclass

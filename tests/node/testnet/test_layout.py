@@ -15,12 +15,12 @@ from node.testnet.layout import (
     networks_folder,
     replace_file,
 )
-from node.testnet.spec import NetworkSpec, Topology, nodes_of
+from node.testnet.spec import NetworkSpec, Topology, groups_of, nodes_of
 
 SPEC = NetworkSpec(
     name="demo",
     seed=7,
-    nodes=nodes_of({"full": 2, "light": 1}, 1),
+    nodes=nodes_of(groups_of({"full": 2, "light": 1}), 1),
     block_time_ms=250,
     topology=Topology.STAR,
     load_tps=2.5,

@@ -20,7 +20,7 @@ from node.rpc.client import Call
 from node.testnet.layout import Description, NetworkFolder, NodePorts
 from node.testnet.load import BATCH, _Sender
 from node.testnet.nodes import Nodes
-from node.testnet.spec import NetworkSpec, nodes_of
+from node.testnet.spec import NetworkSpec, groups_of, nodes_of
 
 NOBODY = "127.0.0.1:1"
 
@@ -127,7 +127,7 @@ def test_the_process_sends_signed_transfers_until_it_is_ended(tmp_path: Path) ->
     with node.served() as address:
         port = int(address.rpartition(":")[2])
         spec = NetworkSpec(
-            name="demo", seed=3, nodes=nodes_of({"full": 1, "light": 1}, 1), load_tps=100
+            name="demo", seed=3, nodes=nodes_of(groups_of({"full": 1, "light": 1}), 1), load_tps=100
         )
         # The light one, which takes none, is not asked: nobody listens there.
         ports = {"full-1": NodePorts(p2p=1, rpc=port), "light-1": NodePorts(p2p=1, rpc=1)}

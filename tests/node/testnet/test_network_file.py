@@ -38,9 +38,11 @@ count = 3
 [[nodes]]
 profile = "full"
 [[nodes]]
-profile = "pico"
+profile = "full"
 count = 2
 start_at = 200
+sync = "static"
+pivot_interval = 40
 """
     assert read(tmp_path, text) == {
         "name": "demo",
@@ -54,8 +56,10 @@ start_at = 200
         "pivot_interval": 40,
         "accounts": 200_000,
         "load_tps": 50.0,
-        "mix": {"full": 4},
-        "late": (NodeGroup(profile="pico", count=2, start_at=200),),
+        "early": (NodeGroup(profile="full", count=3), NodeGroup(profile="full", count=1)),
+        "late": (
+            NodeGroup(profile="full", count=2, start_at=200, sync="static", pivot_interval=40),
+        ),
     }
 
 

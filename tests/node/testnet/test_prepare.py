@@ -19,7 +19,7 @@ from node.sync.state.strategy import SyncStrategy
 from node.testnet.layout import Description, NetworkFolder
 from node.testnet.population import Population
 from node.testnet.prepare import add_nodes, add_specs, policy_of, prepare
-from node.testnet.spec import NetworkSpec, NodeGroup, NodeSpec, Topology, nodes_of
+from node.testnet.spec import NetworkSpec, NodeGroup, NodeSpec, Topology, groups_of, nodes_of
 from node.testnet.workload import BALANCE
 
 NOW_MS = 1_750_000_000_000
@@ -38,7 +38,7 @@ def spec_of(
     return NetworkSpec(
         name="demo",
         seed=seed,
-        nodes=nodes_of(mix, min(2, mix["full"])),
+        nodes=nodes_of(groups_of(mix), min(2, mix["full"])),
         topology=topology,
         load_tps=load_tps,
         accounts=accounts,
@@ -199,7 +199,7 @@ def test_a_third_of_the_peers_may_be_dead(tmp_path: Path, count: int, needed: in
 
 
 def test_a_node_alone_needs_nobody(tmp_path: Path) -> None:
-    spec = NetworkSpec(name="solo", seed=1, nodes=nodes_of({"full": 1}, None))
+    spec = NetworkSpec(name="solo", seed=1, nodes=nodes_of(groups_of({"full": 1}), None))
     network, _ = made(tmp_path, spec)
     assert min_peers(network, spec) == {"full-1": 0}
 
@@ -230,7 +230,11 @@ def test_there_are_never_fewer_accounts_than_the_load_needs(tmp_path: Path) -> N
 
 def test_the_policy_follows_the_spec() -> None:
     spec = NetworkSpec(
-        name="n", seed=1, nodes=nodes_of({"full": 1}, None), block_time_ms=250, batch_length=5
+        name="n",
+        seed=1,
+        nodes=nodes_of(groups_of({"full": 1}), None),
+        block_time_ms=250,
+        batch_length=5,
     )
     assert policy_of(spec) == Policy(
         batch_length=5,
@@ -296,7 +300,7 @@ def test_added_nodes_are_written_beside_the_others(tmp_path: Path) -> None:
 def test_late_nodes_do_not_count_for_the_others(tmp_path: Path) -> None:
     alone = spec_of({"full": 1})
     late = [NodeGroup(profile="full", count=3, start_at=9)]
-    spec = replace(alone, name="late", nodes=nodes_of({"full": 1}, 1, late))
+    spec = replace(alone, name="late", nodes=nodes_of([*groups_of({"full": 1}), *late], 1))
     network, _ = made(tmp_path, spec)
 
     assert min_peers(network, spec)["full-1"] == 0

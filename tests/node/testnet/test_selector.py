@@ -6,9 +6,9 @@ import pytest
 
 from node.errors import ConfigError, UnreachableError
 from node.testnet.selector import select
-from node.testnet.spec import nodes_of
+from node.testnet.spec import groups_of, nodes_of
 
-NODES = nodes_of({"history": 1, "full": 2, "light": 2, "pico": 1}, 2)
+NODES = nodes_of(groups_of({"history": 1, "full": 2, "light": 2, "pico": 1}), 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from node.errors import ConfigError
 from node.testnet.spec import (
     NetworkSpec,
     NodeGroup,
+    groups_of,
     mix_for,
     new_names,
     nodes_of,
@@ -18,14 +19,14 @@ from node.testnet.spec import (
 
 
 def test_a_mix_is_numbered_by_profile_and_state_keepers_validate() -> None:
-    nodes = nodes_of({"history": 1, "full": 2, "pico": 1}, None)
+    nodes = nodes_of(groups_of({"history": 1, "full": 2, "pico": 1}), None)
 
     assert [node.name for node in nodes] == ["history-1", "full-1", "full-2", "pico-1"]
     assert [node.is_validator for node in nodes] == [True, True, True, False]
 
 
 def test_fewer_validators_can_be_asked_for() -> None:
-    assert sum(node.is_validator for node in nodes_of({"full": 5}, 2)) == 2
+    assert sum(node.is_validator for node in nodes_of(groups_of({"full": 5}), 2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_validators_need_nodes_that_keep_state(
     mix: dict[str, int], validators: int | None, reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
-        nodes_of(mix, validators)
+        nodes_of(groups_of(mix), validators)
 
 
 def test_late_nodes_come_last_by_their_height_and_never_validate() -> None:
@@ -48,16 +49,30 @@ def test_late_nodes_come_last_by_their_height_and_never_validate() -> None:
         NodeGroup(profile="full", count=1, start_at=30),
         NodeGroup(profile="pico", count=2, start_at=20),
     ]
-    nodes = nodes_of({"full": 1, "pico": 1}, None, late)
+    nodes = nodes_of([*late, *groups_of({"pico": 1, "full": 1})], None)
 
     assert [node.name for node in nodes] == ["full-1", "pico-1", "pico-2", "pico-3", "full-2"]
     assert [node.start_at for node in nodes] == [0, 0, 20, 20, 30]
     assert [node.is_validator for node in nodes] == [True, False, False, False, False]
 
 
+def test_a_group_says_how_its_nodes_fetch_the_state() -> None:
+    groups = [
+        NodeGroup(profile="full", count=1, sync="static"),
+        NodeGroup(profile="full", count=1),
+        NodeGroup(profile="full", count=1, start_at=9, pivot_interval=7),
+    ]
+    nodes = nodes_of(groups, 1)
+    assert [(each.sync, each.pivot_interval) for each in nodes] == [
+        ("static", None),
+        (None, None),
+        (None, 7),
+    ]
+
+
 def test_late_nodes_alone_make_no_network() -> None:
     with pytest.raises(ConfigError, match="no node can validate"):
-        nodes_of({"light": 1}, None, [NodeGroup(profile="full", count=1, start_at=5)])
+        nodes_of([*groups_of({"light": 1}), NodeGroup(profile="full", count=1, start_at=5)], None)
 
 
 def test_a_late_group_is_read() -> None:
@@ -71,7 +86,7 @@ def test_a_bad_late_group_says_why(text: str) -> None:
 
 
 def test_new_names_are_the_next_free_numbers() -> None:
-    nodes = nodes_of({"full": 2, "light": 1}, None)
+    nodes = nodes_of(groups_of({"full": 2, "light": 1}), None)
 
     assert new_names(nodes, "full", 2) == ["full-3", "full-4"]
     assert new_names(nodes, "pico", 1) == ["pico-1"]
@@ -79,7 +94,7 @@ def test_new_names_are_the_next_free_numbers() -> None:
 
 @given(st.integers(1, 200))
 def test_the_default_mix_has_the_count_asked_for_and_can_validate(count: int) -> None:
-    nodes = nodes_of(mix_for(count, None), None)
+    nodes = nodes_of(groups_of(mix_for(count, None)), None)
 
     assert len(nodes) == count
     assert any(node.is_validator for node in nodes)
@@ -113,12 +128,15 @@ def test_loads() -> None:
 @pytest.mark.parametrize("name", ["", "../up", "a b", "Upper", "a" * 64])
 def test_a_name_is_a_plain_folder_name(name: str) -> None:
     with pytest.raises(ConfigError, match="network name"):
-        NetworkSpec(name=name, seed=1, nodes=nodes_of({"full": 1}, None))
+        NetworkSpec(name=name, seed=1, nodes=nodes_of(groups_of({"full": 1}), None))
 
 
 @pytest.mark.parametrize("block_time_ms", [0, 9, 300_001])
 def test_a_block_time_that_no_policy_has(block_time_ms: int) -> None:
     with pytest.raises(ConfigError, match="block time must be"):
         NetworkSpec(
-            name="n", seed=1, nodes=nodes_of({"full": 1}, None), block_time_ms=block_time_ms
+            name="n",
+            seed=1,
+            nodes=nodes_of(groups_of({"full": 1}), None),
+            block_time_ms=block_time_ms,
         )

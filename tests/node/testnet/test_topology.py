@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.testnet.spec import PROFILES, STATE_PROFILES, NodeSpec, Topology, nodes_of
+from node.testnet.spec import PROFILES, STATE_PROFILES, NodeSpec, Topology, groups_of, nodes_of
 from node.testnet.topology import DIALS, dials_of, dials_of_newcomer, neighbours_of
 
 counts = st.integers(1, 60)
@@ -41,7 +41,7 @@ def test_neighbours() -> None:
 @given(st.data(), st.integers(0, 1000))
 def test_whoever_joins_later_finds_what_it_needs(data: st.DataObject, seed: int) -> None:
     counts = {profile: data.draw(st.integers(0, 5)) for profile in PROFILES}
-    nodes = nodes_of({**counts, "full": counts["full"] + 1}, None)
+    nodes = nodes_of(groups_of({**counts, "full": counts["full"] + 1}), None)
     joining = data.draw(st.sampled_from(PROFILES))
     late = NodeSpec(name=f"{joining}-9", profile=joining, is_validator=False, start_at=100)
 
@@ -58,7 +58,7 @@ def test_whoever_joins_later_finds_what_it_needs(data: st.DataObject, seed: int)
 
 def test_whoever_has_all_history_knows_another() -> None:
     """After a long sleep it gets what it has missed from nobody else."""
-    nodes = nodes_of({"history": 4, "full": 9, "light": 3, "pico": 2}, None)
+    nodes = nodes_of(groups_of({"history": 4, "full": 9, "light": 3, "pico": 2}), None)
     for seed in range(20):
         neighbours = neighbours_of(dials_of(Topology.RANDOM, len(nodes), seed))
         for position, node in enumerate(nodes):
