@@ -49,7 +49,7 @@ class Repairer:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether too many questions have failed."""
+        """Whether too many questions have failed since an answer that was of use."""
         return self._failures >= self._limits.repair_failures_max
 
     @property
@@ -116,4 +116,7 @@ class Repairer:
             return check.peer, Worth.FALSE
         self._tried.clear()
         self._repair.take(check.count, event.differing)
-        return check.peer, Worth.SHORT if check.is_short else Worth.SOUND
+        if check.is_short:
+            return check.peer, Worth.SHORT
+        self._failures = 0
+        return check.peer, Worth.SOUND

@@ -38,7 +38,7 @@ class StateLimits:
     failures_max: int = 3
     """Questions in a row that a peer may leave open before it rests."""
     repair_failures_max: int = 12
-    """Questions of one repair that may fail: three of each of four peers."""
+    """Questions of one repair that may fail in a row: three of each of four peers."""
     lies_max: int = 3
     """Three strikes: nobody sends false proofs by accident."""
     rest_s: float = 30.0

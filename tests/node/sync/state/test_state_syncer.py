@@ -14,12 +14,13 @@ from node.sync.state.state_events import (
     AskSubtrees,
     RepairStarted,
     Restarted,
+    StateInput,
     TargetPassed,
     TargetReached,
 )
 from node.sync.state.state_limits import StateLimits
 from protocols.types import Address, PeerId
-from tests.build.state_source import Server, Source, State, random_state
+from tests.build.state_source import Ask, Server, Source, State, random_state
 from tests.build.state_world import LIMITS, World
 
 MANY = 700
@@ -423,6 +424,30 @@ def test_when_nobody_sends_nodes_it_starts_from_zero() -> None:
     world.run()
 
     assert [type(effect) for effect in world.effects] == [RepairStarted, Restarted]
+
+
+class Moody(Server):
+    """Fails to answer each second question about nodes, and has no changes."""
+
+    def answer(self, ask: Ask) -> StateInput | None:
+        self.keeps_changes = False
+        if isinstance(ask, AskSubtrees):
+            self.sends_nodes = not self.sends_nodes
+        return Server.answer(self, ask)
+
+
+def test_a_long_repair_is_not_given_up_for_what_fails_between_answers() -> None:
+    limits = replace(LIMITS, repair_places=1, repair_failures_max=2)
+    source, world = made(MANY, limits=limits)
+    world.start(Moody(PeerId("moody"), source, Random(1)))
+    until_covered(world, 0.8)
+    source.grow_randomly(20)
+    world.choose()
+    world.run()
+
+    questions = sum(isinstance(ask, AskSubtrees) for ask in world.asked)
+    assert questions // 2 > limits.repair_failures_max
+    assert [type(effect) for effect in world.effects] == [RepairStarted]
 
 
 def test_it_says_once_of_each_target_that_it_is_reached() -> None:
