@@ -54,8 +54,15 @@ def timeout_option(default_s: float, help_: str) -> Callable[[Decorated], Decora
         type=Duration(),
         default=default_s,
         show_default=f"{default_s:g}s",
+        callback=_above_zero if default_s else None,
         help=help_,
     )
+
+
+def _above_zero(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not value:
+        raise click.BadParameter("it must be more than 0")
+    return value
 
 
 def config_option(command: Decorated) -> Decorated:

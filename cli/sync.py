@@ -137,11 +137,17 @@ def sync_line(status: Row) -> str:
         parts += [_bar(height, target), f"{height}/{target}"]
     else:
         parts += [f"at {height}", f"{status['behind']} behind"]
-        parts.append("in consensus" if status["consensus"] else "no consensus")
+        parts.append("in consensus" if status["consensus"] else _lack(status))
     if not state and status.get("state_failure"):
         parts.append(f"failed: {status['state_failure']}")
     parts += [text for text in (_rate(status), eta_text(status.get("eta_s"))) if text]
     return "  ".join(parts)
+
+
+def _lack(status: Row) -> str:
+    """Say what a node without consensus has: without peers that can be followed there is none."""
+    lists = [f"{count} {name}" for name, count in status["peer_lists"].items() if count]
+    return f"no consensus, peers: {', '.join(lists) or 'none'} (wants {status['min_peers']} live)"
 
 
 def _state_parts(state: Row) -> list[str]:

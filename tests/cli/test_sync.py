@@ -13,6 +13,8 @@ STATUS: dict[str, Any] = {
     "target": 1000,
     "behind": 750,
     "consensus": False,
+    "peer_lists": {"macro": 0, "live": 2, "outdated": 1},
+    "min_peers": 3,
     "rate": 125.5,
     "eta_s": [6, 130],
 }
@@ -32,7 +34,10 @@ def test_a_target_that_has_been_passed_is_full() -> None:
 
 def test_live_there_is_none() -> None:
     live = {**STATUS, "phase": "live", "target": None, "rate": None, "eta_s": None}
-    assert sync_line(live) == "live  at 250  750 behind  no consensus"
+    lack = "no consensus, peers: 2 live, 1 outdated (wants 3 live)"
+    assert sync_line(live) == f"live  at 250  750 behind  {lack}"
+    alone = {**live, "peer_lists": {"live": 0, "outdated": 0}}
+    assert sync_line(alone).endswith("no consensus, peers: none (wants 3 live)")
     assert sync_line({**live, "behind": 0, "consensus": True}).endswith("0 behind  in consensus")
 
 
@@ -68,7 +73,8 @@ def test_a_state_sync_that_has_failed_says_why_until_it_is_tried_again() -> None
     waiting = {**STATUS, "phase": "state_sync", "target": None, "rate": None, "eta_s": None}
     failed = {**waiting, "state_sync": None, "state_failure": "blocks: nobody has them"}
     assert sync_line(failed) == (
-        "state_sync  at 250  750 behind  no consensus  failed: blocks: nobody has them"
+        "state_sync  at 250  750 behind  no consensus, peers: 2 live, 1 outdated (wants 3 live)"
+        "  failed: blocks: nobody has them"
     )
 
 
