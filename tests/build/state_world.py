@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from random import Random
 
+from node.accounts.pages import ROOT, build_subtree, place_above
 from node.blocks.header import Header
 from node.errors import Fault
 from node.storage.memory import MemoryStore
@@ -46,7 +47,7 @@ from node.sync.state.state_limits import StateLimits
 from node.sync.state.state_syncer import StateSyncer
 from node.sync.state.state_work import run_check_changes, run_check_range, run_compare, run_job
 from node.sync.state.target import SyncTarget
-from protocols.types import Height, PeerId
+from protocols.types import ADDRESS_BYTES, Height, PeerId
 from tests.build.state_source import Ask, Server, Source, State
 
 LIMITS = StateLimits(range_leaves=16, held_ranges=24, parts_at_once=4)
@@ -80,6 +81,7 @@ class World:
         self.kill_at: set[int] = set()
         """Jobs with which the process ends, before the commit or right after it."""
         self.checks_content = True
+        self.checks_branches = False
         self.oldest_header: Height = 0
         """Height of the lowest that our chain still has."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -162,6 +164,22 @@ class World:
                 assert dict(reader.scan(table)) == dict(expected.scan(table))
             assert state_store.load(reader).accounts == len(self.source.states[height])
 
+    def check_branches(self) -> None:
+        """Check that stored branches are those of the accounts, with none missing below them.
+
+        The root of everything is taken from them: whatever is stale or missing would be in it.
+        """
+        with self.store.read() as reader:
+            stored = dict(reader.scan(Table.BRANCHES))
+            records = list(reader.scan(Table.ACCOUNTS))
+        expected: dict[bytes, bytes | None] = {}
+        build_subtree(ROOT, records, expected)
+        assert stored.items() <= expected.items(), "a branch is not that of its accounts"
+        for key in expected.keys() - stored.keys():
+            address = key[1:].ljust(ADDRESS_BYTES, b"\0")
+            above = {place_above(address, depth).key for depth in range(key[0])}
+            assert not above & stored.keys(), "a branch is missing below a stored one"
+
     def stored_state(self) -> State:
         with self.store.read() as reader:
             return dict(reader.scan(Table.ACCOUNTS))  # type: ignore[arg-type]
@@ -236,6 +254,8 @@ class World:
             pass
         if self.checks_content:
             self._check_covered()
+        if self.checks_branches:
+            self.check_branches()
         if is_killed:
             self.kill()
             return None

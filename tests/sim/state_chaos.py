@@ -1,15 +1,19 @@
 """Fetching accounts from odd peers while the target moves and the process ends: all from a seed."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from node.sync.state.state_events import Restarted
+from node.sync.state.state_limits import StateLimits
 from protocols.types import PeerId
 from tests.build.state_source import Server, Source, random_state
-from tests.build.state_world import World
+from tests.build.state_world import LIMITS, World
 
 BLOCKS = (0, 5, 30)
-
+SIZES = (0, 1, 30, 300, 600)
+"""Accounts."""
 
 ODDITIES: tuple[dict[str, Any], ...] = (
     {},
@@ -32,11 +36,13 @@ ODDITIES: tuple[dict[str, Any], ...] = (
 class Chaos:
     """A world in which nearly everything is drawn from the seed, and one peer is honest."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self, seed: int, *, sizes: Sequence[int] = SIZES, limits: StateLimits = LIMITS
+    ) -> None:
         self.draw = Random(seed)
-        accounts = self.draw.choice([0, 1, 30, 300, 600])
+        accounts = self.draw.choice(sizes)
         self.source = Source(random_state(self.draw, accounts), self.draw)
-        self.world = World(self.source, seed)
+        self.world = World(self.source, seed, limits=limits)
         self.blocks = self.draw.choice(BLOCKS)
         self.pace_s = self.draw.choice([0.05, 0.3, 2.0])
         self.world.kill_at = {self.draw.randrange(1, 60) for _ in range(self.draw.choice([0, 3]))}
@@ -78,7 +84,18 @@ class Chaos:
 
 def run_chaos(seed: int) -> Chaos:
     """Run one seed, and check that it ends in the last state with nobody blamed who is honest."""
-    chaos = Chaos(seed)
+    return checked(Chaos(seed))
+
+
+def run_with_branches(seed: int) -> Chaos:
+    """Run one seed with ranges that hold whole subtrees, and look at branches at each commit."""
+    chaos = Chaos(seed, sizes=(600, 2500), limits=replace(LIMITS, range_leaves=500))
+    chaos.world.checks_branches = True
+    return checked(chaos)
+
+
+def checked(chaos: Chaos) -> Chaos:
+    """Let it run and end well."""
     chaos.run()
     faultless = {name for name, server in chaos.world.servers.items() if not server.lies}
     honest = {PeerId("honest"), *faultless}

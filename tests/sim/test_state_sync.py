@@ -11,11 +11,14 @@ import pytest
 from protocols.types import PeerId
 from tests.build.state_source import Server, Source, random_state
 from tests.build.state_world import World
-from tests.sim.state_chaos import run_chaos
+from tests.sim.state_chaos import run_chaos, run_with_branches
 
 SEEDS = int(os.environ.get("HEADWAY_TEST_SEEDS", "200"))
 GROUPS = 10
 """Tests that share the seeds: one failure names the seed, and workers share the time."""
+BRANCH_SEEDS = 40
+"""Few: all branches are built anew after every commit."""
+BRANCH_GROUPS = 4
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
@@ -25,6 +28,12 @@ def test_any_run_ends_in_the_last_state(group: int) -> None:
             run_chaos(seed)
         except AssertionError as error:
             raise AssertionError(f"./make.py races --suite accounts --replay {seed}") from error
+
+
+@pytest.mark.parametrize("group", range(BRANCH_GROUPS))
+def test_stored_branches_are_always_those_of_the_accounts(group: int) -> None:
+    for seed in range(group, BRANCH_SEEDS, BRANCH_GROUPS):
+        run_with_branches(seed)
 
 
 @pytest.mark.parametrize("seed", range(12))
