@@ -14,7 +14,7 @@ from tests.benchmarks.bare_transfer import bare_seconds
 from tests.benchmarks.measure import Figure
 from tests.benchmarks.state_join import Seen, join, source_of
 from tests.benchmarks.state_server import Live
-from tests.benchmarks.state_source import POLICY
+from tests.benchmarks.state_source import POLICY, later_blocks
 
 ACCOUNTS: Final = 1_000_000
 MANY_ACCOUNTS: Final = 4_000_000
@@ -109,6 +109,7 @@ def _moving(source: Path, live: Live, rounds: int) -> Figure:
         for _ in range(rounds)
     ]
     moving, still = [each for each, _ in pairs], [each for _, each in pairs]
+    available = len(later_blocks(source, live.changed))
     ratios = sorted(other.seconds / each.seconds for each, other in pairs)
     return Figure(
         name="sync_state_live",
@@ -126,6 +127,8 @@ def _moving(source: Path, live: Live, rounds: int) -> Figure:
             "wasted_percent": round(100 * _median([_share_again(each) for each in moving]), 2),
             "change_bytes": round(_median([each.change_bytes for each in moving])),
             "behind": max(each.behind for each in moving),
+            # Else there was nothing left to be behind of.
+            "chain_moved_to_the_end": max(each.blocks for each in moving) < available,
             "ratio_range": _range(ratios),
             "peak_memory_mb": round(max(each.memory for each in moving) / 1e6),
             "processor_s": round(_median([each.processor_s for each in moving]), 2),
