@@ -145,9 +145,12 @@ def sync_line(status: Row) -> str:
 
 
 def _lack(status: Row) -> str:
-    """Say what a node without consensus has: without peers that can be followed there is none."""
-    lists = [f"{count} {name}" for name, count in status["peer_lists"].items() if count]
-    return f"no consensus, peers: {', '.join(lists) or 'none'} (wants {status['min_peers']} live)"
+    """Say what peers a node without consensus has, if they are too few to be followed."""
+    lists, wanted = status["peer_lists"], status["min_peers"]
+    if lists["live"] >= max(wanted, 1):
+        return "no consensus yet"
+    known = [f"{count} {name}" for name, count in lists.items() if count]
+    return f"no consensus, peers: {', '.join(known) or 'none'} (wants {wanted} live)"
 
 
 def _state_parts(state: Row) -> list[str]:

@@ -38,6 +38,8 @@ def test_live_there_is_none() -> None:
     assert sync_line(live) == f"live  at 250  750 behind  {lack}"
     alone = {**live, "peer_lists": {"live": 0, "outdated": 0}}
     assert sync_line(alone).endswith("no consensus, peers: none (wants 3 live)")
+    assert sync_line({**live, "min_peers": 2}).endswith("no consensus yet")
+    assert sync_line({**alone, "min_peers": 0}).endswith("peers: none (wants 0 live)")
     assert sync_line({**live, "behind": 0, "consensus": True}).endswith("0 behind  in consensus")
 
 
