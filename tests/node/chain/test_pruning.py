@@ -9,10 +9,12 @@ from node.chain import pruning
 from node.chain.chain import Chain
 from node.chain.reset import clear_above_genesis
 from node.chain.results import EquivocationFound, Pushed, Rebranched
-from node.chain.retention import Retention
+from node.chain.retention import CHANGES_BATCHES, Retention
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table
+from node.sync.state import state_store
 from protocols.types import Height
+from tests.build import state_sync as syncing
 from tests.build.blocks import transaction
 from tests.build.chain import (
     OLD_STATES,
@@ -234,3 +236,17 @@ def test_back_at_genesis_nothing_is_pruned() -> None:
     with store.write() as writer:
         clear_above_genesis(writer, branch().genesis.block().without_body())
     assert not any(chain.is_pruned(height) for height in range(LENGTH))
+
+
+def test_blocks_whose_changes_nobody_has_any_more_go_however_old_the_accounts_are() -> None:
+    builder = syncing.builder_of(48)
+    chain, store = syncing.started(builder, 4)
+    with store.write() as writer:
+        state_store.begin(writer, syncing.target_at(builder, 4))
+    syncing.push_rest(chain, builder.blocks[4:20])
+    for height in range(20, 48, 4):
+        chain.move_target(height)
+        syncing.push_rest(chain, builder.blocks[height : height + 4])
+        kept = range(max(height + 4 - CHANGES_BATCHES * syncing.POLICY.batch_length, 1), height + 5)
+        assert all(chain.hash_at(each) for each in kept)
+        assert kept[0] == 1 or chain.is_pruned(kept[0] - 1)

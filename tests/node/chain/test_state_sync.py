@@ -18,7 +18,6 @@ from node.chain.results import (
     InvalidBlock,
     Pushed,
 )
-from node.chain.retention import CHANGES_BATCHES
 from node.chain.state_mode import state_head, sync_target
 from node.errors import NoStateError, StorageError
 from node.storage.memory import MemoryStore
@@ -270,20 +269,6 @@ def test_blocks_above_the_accounts_stay_as_long_as_their_changes_are_wanted() ->
     push_rest(chain, builder.blocks[24:])
     assert chain.is_pruned(15)
     assert chain.hash_at(16) == builder.block_at(16).hash
-
-
-def test_blocks_whose_changes_nobody_has_any_more_go_however_old_the_accounts_are() -> None:
-    builder = builder_of(48)
-    chain, store = started(builder, 4)
-    with store.write() as writer:
-        state_store.begin(writer, target_at(builder, 4))
-    push_rest(chain, builder.blocks[4:20])
-    for height in range(20, 48, 4):
-        chain.move_target(height)
-        push_rest(chain, builder.blocks[height : height + 4])
-        kept = range(max(height + 4 - CHANGES_BATCHES * POLICY.batch_length, 1), height + 5)
-        assert all(chain.hash_at(each) for each in kept)
-        assert kept[0] == 1 or chain.is_pruned(kept[0] - 1)
 
 
 def test_a_window_below_what_was_pruned_is_pruned_again() -> None:
