@@ -7,6 +7,7 @@ the root of everything can be computed from what is there, and only what is miss
 
 from collections.abc import Iterable
 from itertools import islice
+from math import inf
 from typing import Final
 
 from node.accounts.bulk import hash_subtree
@@ -30,9 +31,20 @@ BUILT_AT_ONCE: Final = 512
 branches that are there, at the price of having read so many in vain."""
 
 
-def complete(writer: Writer) -> Hash32:
-    """Make all branches that are missing, and return the root."""
-    return root_of(_Builder(writer).build(ROOT))
+def complete(writer: Writer, *, limit: int | None = None) -> Hash32 | None:
+    """Make the branches that are missing.
+
+    Args:
+        writer: What is made stays made, and the next call goes on there.
+        limit: Accounts after which to stop, about; some branch is always made. None for all.
+
+    Returns:
+        The root; None if some are still missing.
+    """
+    try:
+        return root_of(_Builder(writer, limit).build(ROOT))
+    except _EnoughError:
+        return None
 
 
 def forget_above(writer: Writer, addresses: Iterable[Address]) -> None:
@@ -57,22 +69,32 @@ def _levels(reader: Reader) -> int:
     return 0 if deepest is None else deepest[0][0] + 1
 
 
+class _EnoughError(Exception):
+    """Ends the walk of a builder and never leaves this module."""
+
+
 class _Builder:
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, limit: int | None) -> None:
         self._writer = writer
+        self._left = inf if limit is None else limit
 
     def build(self, place: Place) -> Child:
         branch = self._writer.get(Table.BRANCHES, place.key)
         if branch is not None:
             return Child(accounts_below(branch), hash_branch(branch))
+        if self._left <= 0:
+            raise _EnoughError
         accounts = self._writer.scan(Table.ACCOUNTS, place.prefix, place.end)
         items = list(islice(accounts, BUILT_AT_ONCE + 1))
         if len(items) <= BUILT_AT_ONCE:
             branches: dict[bytes, bytes] = {}
             child = hash_subtree(place, records_of(items), 0, len(items), branches)
             self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
+            # A page leaves nothing: to count it again and again would be no progress.
+            self._left -= len(items) if branches else 0
             return child
         children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
         branch = encode_branch(children)
         self._writer.put(Table.BRANCHES, place.key, branch)
+        self._left -= len(items)
         return Child(sum(child.accounts for child in children), hash_branch(branch))

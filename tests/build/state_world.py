@@ -50,7 +50,7 @@ from node.sync.state.target import SyncTarget
 from protocols.types import ADDRESS_BYTES, Height, PeerId
 from tests.build.state_source import Ask, Server, Source, State
 
-LIMITS = StateLimits(range_leaves=16, held_ranges=24, parts_at_once=4)
+LIMITS = StateLimits(range_leaves=16, held_ranges=24, parts_at_once=4, built_accounts=100)
 WORK_S = 0.02
 """Most that a check or a job takes."""
 

@@ -38,6 +38,21 @@ def test_what_is_missing_is_made(state: State, missing: list[Address]) -> None:
         assert branches_of(writer) == whole
 
 
+@given(states, st.integers(1, 200))
+def test_what_is_missing_may_be_made_little_by_little(state: State, limit: int) -> None:
+    store, root = store_of(state)
+    with store.write() as writer:
+        delete_range(writer, Table.BRANCHES)
+        whole = all_branches(writer)
+        made = 0
+        while (found := complete(writer, limit=limit)) is None:
+            assert branches_of(writer).items() < whole.items()
+            assert made < len(branches_of(writer))
+            made = len(branches_of(writer))
+        assert found == root
+        assert branches_of(writer) == whole
+
+
 @given(states)
 def test_all_may_be_missing(state: State) -> None:
     store, root = store_of(state)

@@ -132,6 +132,8 @@ class JobDone:
     id: Id
     stored: StoredSync
     """What it has left."""
+    is_complete: bool = True
+    """Whether it is done, and another one like it need not go on."""
 
 
 StateInput: TypeAlias = (
@@ -248,9 +250,11 @@ class ApplyBlocks:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Job: make all branches, and compare the root."""
+    """Job: make branches, and compare the root when none is missing."""
 
     id: Id
+    accounts: int
+    """After how many to stop, about; another job goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ class StateLimits:
     """Asked for, being checked or waiting to be written: 6 MB of small accounts, 18 at most."""
     parts_at_once: int = 16
     """Answers written in one transaction: a commit costs as much as one of them."""
+    built_accounts: int = 200_000
+    """Below the branches that are made in one transaction: a third of a second. Blocks are written
+    in between, and no state is so large that a node falls behind the chain for it."""
     max_lag_blocks: int = 64
     """Blocks that the target may lie below the newest one while ranges are asked for: servers
     forget states that are much older, and one answer with changes leads over so many."""

@@ -125,14 +125,25 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
     _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
 
 
-def build(writer: Writer) -> None:
-    """Make the branches that are missing. The state is whole if the root is the target's."""
+def build(writer: Writer, accounts: int) -> bool:
+    """Make branches that are missing. The state is whole if the root is the target's.
+
+    Args:
+        writer: The transaction; another one goes on where this one ends.
+        accounts: After how many to stop, about.
+
+    Returns:
+        Whether no branch is missing any more.
+    """
     stored = load(writer)
     assert stored.target is not None
-    root = complete(writer)
+    root = complete(writer, limit=accounts)
+    if root is None:
+        return False
     is_everything = stored_coverage.load(writer).is_everything
     is_whole = is_everything and root == stored.target.state_root
     _save(writer, StoredSync(stored.target, is_whole, stored.accounts))
+    return True
 
 
 def keep_equal(writer: Writer, target: SyncTarget, differing: Sequence[Span]) -> None:

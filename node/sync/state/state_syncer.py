@@ -105,6 +105,8 @@ class StateSyncer:
         self._job: Job | None = None
         self._is_built = False
         """Whether the branches belong to the accounts, whole or not."""
+        self._goes_on = False
+        """Whether the last job was only a part of what is to be built."""
         self._newest: SyncTarget | None = None
         self._reached: SyncTarget | None = None
         """The target that was last told to be reached."""
@@ -329,7 +331,11 @@ class StateSyncer:
         if job is None or job.id != event.id:
             return []
         self._job, self._stored = None, event.stored
+        self._goes_on = not event.is_complete
         self._is_built = isinstance(job, Build) or event.stored.is_whole
+        if self._goes_on:
+            self._is_built = False
+            return []
         match job:
             case Begin():
                 self._ranges.reset([EVERYTHING])
@@ -353,6 +359,9 @@ class StateSyncer:
         name = self._questions.take_id()
         if self._stored.target is None:
             return Begin(name, self._newest)
+        if self._goes_on:
+            # Before blocks are applied, which takes branches away again.
+            return Build(name, self._limits.built_accounts)
         if self._repairer is not None:
             return self._repair_job(name, self._repairer)
         if self._changes.lot is not None:
@@ -360,13 +369,12 @@ class StateSyncer:
         parts = self._ranges.take_parts(self._recent)
         if parts:
             return WriteParts(name, parts)
-        if self._ranges.is_empty and not self._stored.is_whole:
-            return Build(name)
-        return None
+        are_missing = self._ranges.is_empty and not self._stored.is_whole
+        return Build(name, self._limits.built_accounts) if are_missing else None
 
     def _repair_job(self, name: int, repairer: Repairer) -> Job | None:
         if not self._is_built:
-            return Build(name)
+            return Build(name, self._limits.built_accounts)
         differing = repairer.differing
         if differing is None:
             return None

@@ -61,6 +61,7 @@ def run_compare(check: CompareSubtrees, reader: Reader) -> SubtreesCompared:
 
 def run_job(job: Job, writer: Writer) -> JobDone:
     """Do a job in one transaction. The answer counts once it is committed."""
+    is_complete = True
     match job:
         case Begin(_, target):
             state_store.begin(writer, target)
@@ -68,8 +69,8 @@ def run_job(job: Job, writer: Writer) -> JobDone:
             state_store.write_parts(writer, parts)
         case ApplyBlocks(_, blocks):
             state_store.apply_blocks(writer, blocks)
-        case Build():
-            state_store.build(writer)
+        case Build(_, accounts):
+            is_complete = state_store.build(writer, accounts)
         case KeepEqual(_, target, differing):
             state_store.keep_equal(writer, target, differing)
-    return JobDone(job.id, state_store.load(writer))
+    return JobDone(job.id, state_store.load(writer), is_complete=is_complete)

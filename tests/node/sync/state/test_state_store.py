@@ -146,7 +146,7 @@ def built(state: State, wanted: SyncTarget) -> MemoryStore:
     with store.write() as writer:
         state_store.begin(writer, wanted)
         state_store.write_parts(writer, [part(state, EVERYTHING)])
-        state_store.build(writer)
+        assert state_store.build(writer, 1_000_000)
     return store
 
 
@@ -166,7 +166,7 @@ def test_a_state_with_a_gap_is_not_whole_whatever_its_root() -> None:
     with store.write() as writer:
         state_store.begin(writer, with_root(1, {}))
         state_store.write_parts(writer, [part({}, (key_of(1), LAST_ADDRESS))])
-        state_store.build(writer)
+        assert state_store.build(writer, 1_000_000)
     assert not is_whole(store)
 
 

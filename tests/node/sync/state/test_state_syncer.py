@@ -426,6 +426,22 @@ def test_when_nobody_sends_nodes_it_starts_from_zero() -> None:
     assert [type(effect) for effect in world.effects] == [RepairStarted, Restarted]
 
 
+@pytest.mark.parametrize("blocks", [0, 20])
+def test_branches_are_made_in_several_transactions(blocks: int) -> None:
+    jobs = []
+    for built_accounts in (100, 10**6):
+        source, world = made(3000, limits=replace(LIMITS, built_accounts=built_accounts))
+        world.start(honest(source))
+        until_covered(world, 1.0)
+        for _ in range(blocks):
+            source.grow_randomly(5)
+        world.choose()
+        world.run()
+        assert world.effects == []
+        jobs.append(world.jobs)
+    assert jobs[0] > jobs[1] + 2
+
+
 class Moody(Server):
     """Fails to answer each second question about nodes, and has no changes."""
 
