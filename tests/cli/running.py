@@ -1,11 +1,14 @@
 """A running node for commands to talk to: the real HTTP port over a chain made for the test."""
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 import trio
 from click.testing import CliRunner, Result
 
@@ -51,7 +54,18 @@ class StatusView(FakeView):
 def invoke(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Result:
     """Run a command in this process, as a shell would see it."""
     runner = CliRunner(env={"COLUMNS": "200", **(environment or {})})
-    return runner.invoke(main, [str(argument) for argument in arguments], prog_name="headway")
+    with logging_restored():
+        return runner.invoke(main, [str(argument) for argument in arguments], prog_name="headway")
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undo what `configure_logging` does to the process: loggers of later tests would keep it."""
+    root = logging.getLogger()
+    before = (root.handlers, root.level, logging.raiseExceptions)
+    yield
+    root.handlers, root.level, logging.raiseExceptions = before
+    structlog.reset_defaults()
 
 
 async def outside(action: Callable[[], T]) -> T:

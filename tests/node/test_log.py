@@ -9,15 +9,13 @@ import pytest
 import structlog
 
 from node.log import configure_logging
+from tests.cli.running import logging_restored
 
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (root.handlers, root.level, logging.raiseExceptions)
-    yield
-    root.handlers, root.level, logging.raiseExceptions = before
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 def _configure(*, format_: str, level: str = "info") -> io.StringIO:
