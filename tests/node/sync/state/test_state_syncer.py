@@ -454,10 +454,10 @@ class Moody(Server):
 
 def test_a_long_repair_is_not_given_up_for_what_fails_between_answers() -> None:
     limits = replace(LIMITS, repair_places=1, repair_failures_max=2)
-    source, world = made(MANY, limits=limits)
+    source, world = made(3000, limits=limits)
     world.start(Moody(PeerId("moody"), source, Random(1)))
     until_covered(world, 0.8)
-    source.grow_randomly(20)
+    source.grow_randomly(40)
     world.choose()
     world.run()
 
