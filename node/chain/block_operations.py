@@ -13,6 +13,7 @@ a crash loses none. It lies on disk and has no bound but that.
 Numbers are big-endian and ascend.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -51,64 +52,74 @@ class QueuedOperation:
     operation: BlockOperation
 
 
-def enqueue(writer: Writer, operation: BlockOperation) -> None:
-    """Put an operation at the end."""
-    newest = next(writer.scan(Table.OPERATIONS, reverse=True), None)
-    number = 0 if newest is None else int.from_bytes(newest[0], "big") + 1
-    writer.put(Table.OPERATIONS, _key(number), _ROW.pack(*operation))
-    _note_length(writer, length(writer) + 1)
+class BlockOperationView:
+    """The queue, read from a snapshot of the store or inside a transaction."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __len__(self) -> int:
+        """Count the operations."""
+        found = self._reader.get(Table.META, _COUNT_KEY)
+        return 0 if found is None else int.from_bytes(found, "big")
+
+    @property
+    def holds_accepted(self) -> bool:
+        """Whether a final block is still to be executed."""
+        rows = (row for _, row in self._reader.scan(Table.OPERATIONS))
+        return any(_read(row).kind is OperationKind.ACCEPT for row in rows)
+
+    def snapshot(self, limit: int) -> tuple[QueuedOperation, ...]:
+        """Return the first operations, in order. They stay until they are removed."""
+        return tuple(
+            QueuedOperation(int.from_bytes(key, "big"), _read(row))
+            for key, row in islice(self._reader.scan(Table.OPERATIONS), limit)
+        )
 
 
-def length(reader: Reader) -> int:
-    """Count the operations."""
-    found = reader.get(Table.META, _COUNT_KEY)
-    return 0 if found is None else int.from_bytes(found, "big")
+class BlockOperationQueue(BlockOperationView):
+    """The queue inside a transaction. What is done to it counts once that is committed."""
 
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._writer = writer
 
-def snapshot(reader: Reader, limit: int) -> tuple[QueuedOperation, ...]:
-    """Return the first operations, in order. They stay in the queue until they are removed."""
-    return tuple(
-        QueuedOperation(int.from_bytes(key, "big"), _read(row))
-        for key, row in islice(reader.scan(Table.OPERATIONS), limit)
-    )
+    def enqueue(self, operation: BlockOperation) -> None:
+        """Put an operation at the end."""
+        newest = next(self._writer.scan(Table.OPERATIONS, reverse=True), None)
+        number = 0 if newest is None else int.from_bytes(newest[0], "big") + 1
+        self._writer.put(Table.OPERATIONS, _key(number), _ROW.pack(*operation))
+        self._note_length(len(self) + 1)
 
+    def remove(self, operations: Sequence[QueuedOperation]) -> None:
+        """Take operations of a snapshot out. Each must still be in it."""
+        for each in operations:
+            self._writer.delete(Table.OPERATIONS, _key(each.number))
+        self._note_length(len(self) - len(operations))
 
-def remove(writer: Writer, operations: tuple[QueuedOperation, ...]) -> None:
-    """Take operations of a snapshot out of the queue. Each must still be in it."""
-    for each in operations:
-        writer.delete(Table.OPERATIONS, _key(each.number))
-    _note_length(writer, length(writer) - len(operations))
+    def prune(self, height: Height) -> int:
+        """Take out all operations on blocks up to a height: a target there makes them pointless.
 
+        Returns:
+            How many they were.
+        """
+        rows = self._writer.scan(Table.OPERATIONS)
+        keys = [key for key, row in rows if _read(row).height <= height]
+        for key in keys:
+            self._writer.delete(Table.OPERATIONS, key)
+        self._note_length(len(self) - len(keys))
+        return len(keys)
 
-def remove_up_to(writer: Writer, height: Height) -> int:
-    """Take out all operations on blocks up to a height: a target there makes them pointless.
+    def clear(self) -> None:
+        """Take everything out."""
+        delete_range(self._writer, Table.OPERATIONS)
+        self._note_length(0)
 
-    Returns:
-        How many they were.
-    """
-    keys = [key for key, row in writer.scan(Table.OPERATIONS) if _read(row).height <= height]
-    for key in keys:
-        writer.delete(Table.OPERATIONS, key)
-    _note_length(writer, length(writer) - len(keys))
-    return len(keys)
-
-
-def holds_accepted(reader: Reader) -> bool:
-    """Tell whether a final block is still to be executed."""
-    return any(_read(row).kind is OperationKind.ACCEPT for _, row in reader.scan(Table.OPERATIONS))
-
-
-def clear(writer: Writer) -> None:
-    """Take everything out."""
-    delete_range(writer, Table.OPERATIONS)
-    _note_length(writer, 0)
-
-
-def _note_length(writer: Writer, count: int) -> None:
-    if count:
-        writer.put(Table.META, _COUNT_KEY, count.to_bytes(_NUMBER_BYTES, "big"))
-    else:
-        writer.delete(Table.META, _COUNT_KEY)
+    def _note_length(self, count: int) -> None:
+        if count:
+            self._writer.put(Table.META, _COUNT_KEY, count.to_bytes(_NUMBER_BYTES, "big"))
+        else:
+            self._writer.delete(Table.META, _COUNT_KEY)
 
 
 def _key(number: int) -> bytes:

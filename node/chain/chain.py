@@ -18,7 +18,7 @@ from node.blocks.validators import SignerSet
 from node.blocks.verify import BatchRules, Lineage, verify_alone, verify_links
 from node.chain.adoption import MacroAdopter
 from node.chain.batch_adoption import BatchAdopter
-from node.chain.block_operations import clear
+from node.chain.block_operations import BlockOperationQueue
 from node.chain.block_store import load_block, save_block, set_main
 from node.chain.branches import site_above
 from node.chain.engine_hooks import hooks_of
@@ -187,7 +187,7 @@ class Chain(StateSyncChain):
                 if self.keeps_state and adopter.head is not self._head:
                     keep_accounts(writer, self._head.macro, branch)
                     begin_syncing(writer)
-                    clear(writer)
+                    BlockOperationQueue(writer).clear()
                 self._note_head(writer, adopter.head)
             self._recent.replace(added=adopter.added.values(), deleted=adopter.deleted)
             self._has_state = self._has_state and adopter.head is self._head

@@ -9,7 +9,7 @@ by here.
 from typing import Final, Protocol
 
 from node.blocks.block import Block
-from node.chain.block_operations import BlockOperation, OperationKind, enqueue
+from node.chain.block_operations import BlockOperation, BlockOperationQueue, OperationKind
 from node.chain.state_mode import is_syncing
 from node.storage.store import Writer
 from protocols.types import Hash32, Height
@@ -51,15 +51,17 @@ class _Defer:
     """Of a chain that is on the way to its state."""
 
     def on_verify(self, writer: Writer, block: Block) -> bool:
-        enqueue(writer, BlockOperation(OperationKind.VERIFY, block.number, block.hash))
+        BlockOperationQueue(writer).enqueue(
+            BlockOperation(OperationKind.VERIFY, block.number, block.hash)
+        )
         return True
 
     def on_accept(self, writer: Writer, number: Height, block: Hash32) -> bool:
-        enqueue(writer, BlockOperation(OperationKind.ACCEPT, number, block))
+        BlockOperationQueue(writer).enqueue(BlockOperation(OperationKind.ACCEPT, number, block))
         return True
 
     def on_reject(self, writer: Writer, number: Height, block: Hash32) -> bool:
-        enqueue(writer, BlockOperation(OperationKind.REJECT, number, block))
+        BlockOperationQueue(writer).enqueue(BlockOperation(OperationKind.REJECT, number, block))
         return True
 
 

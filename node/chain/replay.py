@@ -10,7 +10,7 @@ Nothing here asks the engine's hooks: what is replayed is never deferred again.
 from dataclasses import dataclass
 from typing import Final
 
-from node.chain.block_operations import OperationKind, QueuedOperation, remove, snapshot
+from node.chain.block_operations import BlockOperationQueue, OperationKind, QueuedOperation
 from node.chain.block_store import load_block
 from node.chain.execution import apply_block
 from node.chain.finality import finalize_state
@@ -69,14 +69,15 @@ class Replayer:
 
     def execute_accepted(self, limit: int) -> Replayed | ReplayFailed:
         """Execute the first final blocks of the queue, and take out what has been done."""
-        queued = snapshot(self._writer, limit)
+        queue = BlockOperationQueue(self._writer)
+        queued = queue.snapshot(limit)
         for index, each in enumerate(queued):
             error = self._carry_out(each)
             if error is not None:
-                remove(self._writer, queued[:index])
+                queue.remove(queued[:index])
                 kind, _, block = each.operation
                 return ReplayFailed(index, len(queued), kind, block, error)
-        remove(self._writer, queued)
+        queue.remove(queued)
         return Replayed(len(queued))
 
     def execute(self, block_hash: Hash32) -> BlockError | None:

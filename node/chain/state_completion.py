@@ -8,7 +8,7 @@ from sys import maxsize
 
 from node.accounts import state_history, trie
 from node.blocks.header import Header
-from node.chain.block_operations import remove_up_to
+from node.chain.block_operations import BlockOperationQueue
 from node.chain.block_store import load_block, main_hash_at
 from node.chain.execution import count_transactions
 from node.chain.head import ChainHead
@@ -75,7 +75,7 @@ class StateCompletion:
         state_history.begin(self._writer, block.number)
         note_state_head(self._writer, block.hash)
         forget_progress(self._writer)
-        remove_up_to(self._writer, block.number)
+        BlockOperationQueue(self._writer).prune(block.number)
 
     def _note_lengths(self, target: Header, line: Height, leaf_count: int) -> None:
         """Note how long the history of the target's epoch was at each macro block."""

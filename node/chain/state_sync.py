@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from node.blocks.block import Block
-from node.chain import block_operations
+from node.chain.block_operations import BlockOperationQueue, BlockOperationView
 from node.chain.block_store import (
     delete_branch,
     load_block,
@@ -71,7 +71,7 @@ class StateSyncChain(ChainReader):
     def deferred_operations(self) -> int:
         """Count the operations that wait for the state. They lie on disk, without a bound."""
         with self._store.read() as reader:
-            return block_operations.length(reader)
+            return len(BlockOperationView(reader))
 
     def move_target(self, height: Height) -> None:
         """Fetch the state of a final block from now on; what was deferred up to it is done with.
@@ -96,7 +96,7 @@ class StateSyncChain(ChainReader):
                 assert known is not None
                 assert known.number <= height, "targets ascend"
             note_target(writer, target)
-            block_operations.remove_up_to(writer, height)
+            BlockOperationQueue(writer).prune(height)
 
     def lowest_whole(self, target: Height) -> Block | None:
         """Return the lowest block that is stored whole, with all between it and a target.
@@ -184,14 +184,15 @@ class StateSyncChain(ChainReader):
         """
         with self._pushing:
             with self._store.write() as writer:
-                if state_head(writer) is None or block_operations.holds_accepted(writer):
+                queue = BlockOperationQueue(writer)
+                if state_head(writer) is None or queue.holds_accepted:
                     return SealOutcome(is_sealed=False)
                 replayer = Replayer(self._settings, writer)
                 invalid = self._execute_branch(replayer)
                 event = None
                 if invalid is not None:
                     event = self._drop_branch(writer, replayer, invalid.hash)
-                block_operations.clear(writer)
+                queue.clear()
                 end_syncing(writer)
                 replayer.deleted += prune(writer, self._head.macro.number, self._settings)
             self._recent.replace(added=[], deleted=replayer.deleted)

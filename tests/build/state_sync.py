@@ -10,8 +10,8 @@ from typing import Final
 
 from node.accounts import trie
 from node.blocks.block import Block
-from node.chain import block_operations, history_tree
-from node.chain.block_operations import OperationKind
+from node.chain import history_tree
+from node.chain.block_operations import BlockOperationView, OperationKind
 from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.history_tree import Peaks
@@ -174,7 +174,7 @@ def builder_of(blocks: int) -> ChainBuilder:
 
 def operations(store: MemoryStore) -> list[tuple[OperationKind, int]]:
     with store.read() as reader:
-        queued = block_operations.snapshot(reader, 1000)
+        queued = BlockOperationView(reader).snapshot(1000)
     return [(each.operation.kind, each.operation.height) for each in queued]
 
 

@@ -9,15 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from node.chain.block_operations import (
     BlockOperation,
+    BlockOperationQueue,
+    BlockOperationView,
     OperationKind,
-    enqueue,
-    length,
-    remove,
-    remove_up_to,
-    snapshot,
 )
 from node.storage.memory import MemoryStore
-from node.storage.store import Table, Writer
+from node.storage.store import Table
 from protocols.types import Hash32
 
 ACCEPT, REJECT, VERIFY = OperationKind.ACCEPT, OperationKind.REJECT, OperationKind.VERIFY
@@ -28,16 +25,16 @@ def operation(kind: OperationKind, height: int) -> BlockOperation:
 
 
 @pytest.fixture
-def writer() -> Iterator[Writer]:
+def queue() -> Iterator[BlockOperationQueue]:
     with MemoryStore().write() as writer:
-        yield writer
+        yield BlockOperationQueue(writer)
 
 
-def operations(writer: Writer) -> list[BlockOperation]:
-    return [each.operation for each in snapshot(writer, 10_000)]
+def operations(queue: BlockOperationQueue) -> list[BlockOperation]:
+    return [each.operation for each in queue.snapshot(10_000)]
 
 
-def test_they_come_out_in_the_order_they_went_in(writer: Writer) -> None:
+def test_they_come_out_in_the_order_they_went_in(queue: BlockOperationQueue) -> None:
     given_ = [
         operation(VERIFY, 9),
         operation(ACCEPT, 3),
@@ -45,47 +42,53 @@ def test_they_come_out_in_the_order_they_went_in(writer: Writer) -> None:
         operation(ACCEPT, 4),
     ]
     for each in given_:
-        enqueue(writer, each)
+        queue.enqueue(each)
 
-    assert operations(writer) == given_
-    assert length(writer) == 4
-
-
-def test_what_comes_while_a_snapshot_is_executed_stays_for_the_next(writer: Writer) -> None:
-    enqueue(writer, operation(ACCEPT, 1))
-    enqueue(writer, operation(ACCEPT, 2))
-    taken = snapshot(writer, 10)
-    enqueue(writer, operation(ACCEPT, 3))
-
-    remove(writer, taken)
-
-    assert operations(writer) == [operation(ACCEPT, 3)]
+    assert operations(queue) == given_
+    assert len(queue) == 4
 
 
-def test_a_snapshot_has_at_most_its_limit(writer: Writer) -> None:
+def test_what_comes_while_a_snapshot_is_executed_stays_for_the_next(
+    queue: BlockOperationQueue,
+) -> None:
+    queue.enqueue(operation(ACCEPT, 1))
+    queue.enqueue(operation(ACCEPT, 2))
+    taken = queue.snapshot(10)
+    queue.enqueue(operation(ACCEPT, 3))
+
+    queue.remove(taken)
+
+    assert operations(queue) == [operation(ACCEPT, 3)]
+
+
+def test_a_snapshot_has_at_most_its_limit(queue: BlockOperationQueue) -> None:
     for height in range(5):
-        enqueue(writer, operation(ACCEPT, height))
+        queue.enqueue(operation(ACCEPT, height))
 
-    assert [each.operation.height for each in snapshot(writer, 2)] == [0, 1]
-    assert length(writer) == 5
+    assert [each.operation.height for each in queue.snapshot(2)] == [0, 1]
+    assert len(queue) == 5
 
 
-def test_operations_up_to_a_height_go_and_the_others_keep_their_order(writer: Writer) -> None:
+def test_operations_up_to_a_height_go_and_the_others_keep_their_order(
+    queue: BlockOperationQueue,
+) -> None:
     for kind, height in ((VERIFY, 5), (ACCEPT, 4), (REJECT, 6), (ACCEPT, 5), (VERIFY, 7)):
-        enqueue(writer, operation(kind, height))
+        queue.enqueue(operation(kind, height))
 
-    assert remove_up_to(writer, 5) == 3
+    assert queue.prune(5) == 3
 
-    assert operations(writer) == [operation(REJECT, 6), operation(VERIFY, 7)]
-    assert remove_up_to(writer, 5) == 0
+    assert operations(queue) == [operation(REJECT, 6), operation(VERIFY, 7)]
+    assert queue.prune(5) == 0
 
 
-def test_an_empty_queue_leaves_nothing_behind(writer: Writer) -> None:
-    enqueue(writer, operation(ACCEPT, 1))
-    remove(writer, snapshot(writer, 1))
+def test_an_empty_queue_leaves_nothing_behind() -> None:
+    with MemoryStore().write() as writer:
+        queue = BlockOperationQueue(writer)
+        queue.enqueue(operation(ACCEPT, 1))
+        queue.remove(queue.snapshot(1))
 
-    assert length(writer) == 0
-    assert not any(list(writer.scan(table)) for table in Table)
+        assert len(queue) == 0
+        assert not any(list(writer.scan(table)) for table in Table)
 
 
 @given(
@@ -94,8 +97,9 @@ def test_an_empty_queue_leaves_nothing_behind(writer: Writer) -> None:
 def test_what_is_stored_is_what_was_given(kind: OperationKind, height: int, block: bytes) -> None:
     given_ = BlockOperation(kind, height, Hash32(block))
     with MemoryStore().write() as writer:
-        enqueue(writer, given_)
-        assert operations(writer) == [given_]
+        queue = BlockOperationQueue(writer)
+        queue.enqueue(given_)
+        assert operations(queue) == [given_]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -109,19 +113,20 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(OperationKind), height=st.integers(0, 50))
     def put(self, kind: OperationKind, height: int) -> None:
         with self.store.write() as writer:
-            enqueue(writer, operation(kind, height))
+            BlockOperationQueue(writer).enqueue(operation(kind, height))
         self.model.append(operation(kind, height))
 
     @rule(count=st.integers(0, 5))
     def take(self, count: int) -> None:
         with self.store.write() as writer:
-            remove(writer, snapshot(writer, count))
+            queue = BlockOperationQueue(writer)
+            queue.remove(queue.snapshot(count))
         del self.model[:count]
 
     @rule(height=st.integers(0, 50))
     def prune(self, height: int) -> None:
         with self.store.write() as writer:
-            removed = remove_up_to(writer, height)
+            removed = BlockOperationQueue(writer).prune(height)
         left = [each for each in self.model if each.height > height]
         assert removed == len(self.model) - len(left)
         self.model = left
@@ -129,8 +134,9 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def they_agree(self) -> None:
         with self.store.read() as reader:
-            assert [each.operation for each in snapshot(reader, 1000)] == self.model
-            assert length(reader) == len(self.model)
+            view = BlockOperationView(reader)
+            assert [each.operation for each in view.snapshot(1000)] == self.model
+            assert len(view) == len(self.model)
 
 
 TestQueueMachine = QueueMachine.TestCase
