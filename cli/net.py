@@ -17,6 +17,7 @@ from cli.net_common import (
     show,
     shown,
     start,
+    wait_and_show,
     wait_for,
 )
 from cli.net_make import add, up
@@ -176,9 +177,7 @@ def start_nodes_again(
     folder, description = open_network(name)
     chosen = select_nodes(description, nodes)
     _begin(folder, description, chosen, are_named=bool(nodes))
-    if wanted is not None:
-        wait_for(folder, chosen, wanted, timeout_s)
-    show(report(folder, chosen), Output.TABLE)
+    wait_and_show(folder, chosen, wanted, timeout_s)
 
 
 @net.command()
@@ -200,9 +199,7 @@ def restart(
     chosen = select_nodes(description, nodes)
     _end(folder, chosen, kill=kill)
     _begin(folder, description, chosen, are_named=bool(nodes))
-    if wanted is not None:
-        wait_for(folder, chosen, wanted, timeout_s)
-    show(report(folder, chosen), Output.TABLE)
+    wait_and_show(folder, chosen, wanted, timeout_s)
 
 
 @net.command()

@@ -14,7 +14,7 @@ from cli.net_options import Wanted
 from cli.net_output import COLUMNS, heads_line, last_log_lines, status_facts, status_row
 from cli.output import Output, table
 from node.errors import ConfigError, UnreachableError
-from node.testnet.control import NodeReport, Watch
+from node.testnet.control import NodeReport, Watch, report
 from node.testnet.expression import holds_on
 from node.testnet.layout import (
     DEFAULT_NAME,
@@ -143,6 +143,15 @@ def wait_for(
         else:
             note(f"{node_report.node.name}: {seen}")
     raise SystemExit(ExitCode.NOT_READY)
+
+
+def wait_and_show(
+    folder: NetworkFolder, nodes: Sequence[NodeSpec], wanted: Wanted | None, timeout_s: float
+) -> None:
+    """Wait for a condition if there is one, and print the state of the nodes."""
+    if wanted is not None:
+        wait_for(folder, nodes, wanted, timeout_s)
+    show(report(folder, nodes), Output.TABLE)
 
 
 def explain(folder: NetworkFolder, name: str, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.exit_codes import CommandError, ExitCode
-from cli.net_common import all_networks, note, open_network, show, start, wait_for
+from cli.net_common import all_networks, note, open_network, show, start, wait_and_show, wait_for
 from cli.net_options import (
     Wanted,
     name_option,
@@ -114,9 +114,7 @@ def add(
     )
     note(f"{', '.join(node.name for node in new)} in {folder.path}")
     start(folder, new)
-    if wanted is not None:
-        wait_for(folder, new, wanted, timeout_s)
-    show(report(folder, new), Output.TABLE)
+    wait_and_show(folder, new, wanted, timeout_s)
 
 
 def _spec(file: Path | None, parameters: Mapping[str, Any]) -> NetworkSpec:

@@ -44,7 +44,8 @@ class QuorumChecks:
         elected: dict[Hash32, Validators] = {head.election.hash: head.validators}
         for block in blocks:
             header = block.header
-            if not isinstance(header, MacroHeader):
+            # Nobody asks for the quorum of what is not above our macro head.
+            if not isinstance(header, MacroHeader) or header.number <= head.macro.number:
                 continue
             if header.next_validators is not None:
                 elected[block.hash] = header.next_validators

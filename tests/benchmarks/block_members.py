@@ -14,20 +14,18 @@ from node.chain.chain import Chain
 from node.chain.genesis import Genesis
 from node.chain.results import ChainEvent, Extended, Pushed
 from node.chain.retention import Retention
-from node.config import SyncConfig
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
 from node.log import configure_logging
 from node.net.libp2p import Libp2pNetwork
-from node.profiles import MacroSyncKind, Profile
+from node.profiles import Profile
 from node.services.block_publisher import publish_block
 from node.services.chain_writer import ChainWriter
 from node.services.clock import SystemClock
-from node.services.serve import ServeService
-from node.services.sync import SyncService
 from node.storage.disk import DiskStore
 from protocols.limits import PROTOCOL_VERSION
 from protocols.messages.handshake import Hello
+from tests.benchmarks.followers import Follower
 from tests.benchmarks.gossip_members import address_of
 from tests.benchmarks.gossip_plan import Member, OpenMember, Plan, Record, sleep_until
 
@@ -141,24 +139,11 @@ class _BlockMember:
             hello=self._hello,
             clock=clock,
         )
-        self._writer = ChainWriter(self._chain, in_thread=True)
-        self._events = self._writer.subscribe()
-        ServeService(self._network, self._chain, in_thread=True).register()
-        self._sync = SyncService(
-            self._network,
-            self._chain,
-            self._writer,
-            SyncConfig().queue_config(chain.policy, include_body=True),
-            min_peers=1,
-            clock=clock,
-            keys=keys,
-            in_thread=True,
-            kind=MacroSyncKind.HISTORY,
-        )
+        self._follower = Follower(self._network, self._chain, keys=keys, clock=clock)
+        self._events = self._follower.writer.subscribe()
 
     async def start(self, nursery: trio.Nursery) -> None:
-        await nursery.start(self._sync.run)
-        await nursery.start(self._network.run)
+        await self._follower.start(nursery)
         nursery.start_soon(self._listen)
 
     async def dial(self) -> None:
@@ -170,7 +155,7 @@ class _BlockMember:
         block = self._blocks[number]
         while self._chain.head.hash != block.parent_hash:  # noqa: ASYNC110 - a late block before.
             await trio.sleep(LOOK_S)
-        (result,) = await self._writer.push([block])
+        (result,) = await self._follower.writer.push([block])
         assert isinstance(result, Pushed), result
         # As for a validator: its own chain has the block before anybody hears of it.
         self._record.note_sending(number)

@@ -16,18 +16,14 @@ from node.blocks.block import Block
 from node.chain.chain import Chain
 from node.chain.results import Pushed
 from node.chain.retention import Retention
-from node.config import SyncConfig
 from node.crypto.bls import KeyCache
 from node.keys import NodeKeys
 from node.log import configure_logging
 from node.net.libp2p import Libp2pNetwork
 from node.net.network import Handler
-from node.profiles import MacroSyncKind, Profile
+from node.profiles import Profile
 from node.services.block_publisher import publish_block
-from node.services.chain_writer import ChainWriter
 from node.services.clock import SystemClock
-from node.services.serve import ServeService
-from node.services.sync import SyncService
 from node.storage.disk import DiskStore
 from protocols.ids import RequestProtocol
 from protocols.limits import PROTOCOL_VERSION
@@ -35,6 +31,7 @@ from protocols.messages.handshake import Hello
 from protocols.messages.state_range import StateRangeResponse
 from protocols.status import Refusal
 from protocols.types import PeerId
+from tests.benchmarks.followers import Follower
 from tests.benchmarks.state_source import GrownGenesis, genesis_of, later_blocks
 
 RECORD_BYTES: Final = 31
@@ -125,25 +122,12 @@ class _Server:
             clock=clock,
         )
         self._network.count = self._count
-        self._writer = ChainWriter(self._chain, in_thread=True)
-        ServeService(self._network, self._chain, in_thread=True).register()
-        self._sync = SyncService(
-            self._network,
-            self._chain,
-            self._writer,
-            SyncConfig().queue_config(genesis.policy, include_body=True),
-            min_peers=1,
-            clock=clock,
-            keys=keys,
-            in_thread=True,
-            kind=MacroSyncKind.HISTORY,
-        )
+        self._follower = Follower(self._network, self._chain, keys=keys, clock=clock)
 
     async def start(self, nursery: trio.Nursery) -> None:
         self._served.first = self._chain.head.number
         self._note_height()
-        await nursery.start(self._sync.run)
-        await nursery.start(self._network.run)
+        await self._follower.start(nursery)
 
     async def grow(self, payloads: list[bytes], blocks_per_s: float) -> None:
         """Push and announce blocks, each when it is due or as soon as the one before it allows."""
@@ -152,7 +136,7 @@ class _Server:
         for number, payload in enumerate(payloads, start=1):
             await trio.sleep_until(begin + number / blocks_per_s)
             block = Block.decode(payload)
-            (result,) = await self._writer.push([block])
+            (result,) = await self._follower.writer.push([block])
             assert isinstance(result, Pushed), result
             self._note_height()
             await publish_block(self._network, block)
