@@ -27,6 +27,14 @@ def pack(value: Value) -> bytes:
     return cast("bytes", msgpack.packb(value, use_bin_type=True))
 
 
+def small_packer() -> Callable[[Value], bytes]:
+    """Return a `pack` for many small values: twice as fast. For one thread, and not to be kept.
+
+    It reuses its buffer, which stays as large as the largest value was.
+    """
+    return cast("Callable[[Value], bytes]", msgpack.Packer(use_bin_type=True).pack)
+
+
 def join_array(encodings: Sequence[bytes]) -> bytes:
     """Encode an array whose items are encoded already."""
     header = cast("bytes", msgpack.Packer().pack_array_header(len(encodings)))

@@ -1,6 +1,6 @@
 """Block bodies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeAlias
 from node.accounts.transaction import MAX_COINS, Transaction
 from node.blocks.header import MICRO, MicroHeader, decode_header
 from node.crypto.hashes import hash32
-from protocols.codec import FieldReader, join_array, pack, unpack
+from protocols.codec import FieldReader, join_array, pack, small_packer, unpack
 from protocols.errors import WireError
 from protocols.limits import MAX_BODY_BYTES, MAX_SLOTS
 from protocols.types import ED25519_SIGNATURE_BYTES, Address, Hash32
@@ -135,6 +135,11 @@ def join_transactions(encodings: Sequence[bytes]) -> bytes:
     return _BEFORE_TRANSACTIONS + join_array(encodings)
 
 
+def _transaction_reader() -> Callable[[Any], Transaction]:
+    encode = small_packer()
+    return lambda value: Transaction.from_wire(value, encode)
+
+
 def decode_body(payload: bytes) -> Body:
     """Read a body and keep its bytes.
 
@@ -152,7 +157,7 @@ def decode_body(payload: bytes) -> Body:
         fields.raw()
         body = MicroBody(
             fields.items(EquivocationProof.from_wire, maximum=MAX_EQUIVOCATION_PROOFS),
-            fields.items(Transaction.from_wire, maximum=MAX_TRANSACTIONS),
+            fields.items(_transaction_reader(), maximum=MAX_TRANSACTIONS),
         )
     elif value[0] == 1:
         fields = FieldReader.of("MacroBody", value, arity=2)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,18 +40,59 @@ def test_the_hash_does_not_cover_the_signature() -> None:
 @pytest.mark.parametrize(
     ("index", "value"),
     [
+        (2, 0),
+        (2, MAX_COINS),
+        (3, 0),
+        (3, MAX_COINS),
+        (4, 0),
+        (4, 2**32 - 1),
+        (5, 0),
+        (5, 255),
+        (6, b""),
+        (6, bytes(64)),
+    ],
+)
+def test_the_smallest_and_the_largest(index: int, value: Any) -> None:
+    encoded = with_field(ONE.encode(), index, value)
+    read = Transaction.decode(encoded)
+    assert unpacked(read.encode())[index] == read.to_wire()[index] == value
+    assert read == Transaction.from_wire(unpacked(encoded))
+    assert read.hash == replace(read).hash == hash32(pack(unpacked(encoded)[:-1]))
+
+
+def test_what_follows_from_the_fields_is_not_copied() -> None:
+    other = replace(Transaction.decode(ONE.encode()), value=301)
+    assert other.hash == hash32(pack(other.to_wire()[:-1])) != ONE.hash
+    assert Transaction.decode(other.encode()) == other
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        (0, bytes(33)),
+        (0, "k" * 32),
+        (0, [0] * 32),
+        (1, bytes(19)),
+        (1, "r" * 20),
         (0, bytes(31)),
         (1, bytes(21)),
         (2, MAX_COINS + 1),
         (2, -1),
         (2, 1.0),
         (3, MAX_COINS + 1),
+        (3, -1),
         (3, True),
         (4, 2**32),
+        (4, -1),
+        (4, None),
         (5, 256),
+        (5, -1),
+        (5, False),
         (6, bytes(65)),
         (6, None),
+        (6, ""),
         (7, bytes(63)),
+        (7, bytes(65)),
         (7, None),
     ],
 )
