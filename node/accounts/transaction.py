@@ -62,7 +62,7 @@ class Transaction:
     @cached_property
     def hash(self) -> Hash32:
         """Identity of the transaction: independent of its signature."""
-        return _hash_of(self._encoded)
+        return hash_of_encoded(self._encoded)
 
     @property
     def sender(self) -> Address:
@@ -126,7 +126,7 @@ class Transaction:
             data=data,
             signature=signature,
             _encoded=encoded,
-            hash=_hash_of(encoded),
+            hash=hash_of_encoded(encoded),
         )
         return read
 
@@ -134,7 +134,8 @@ class Transaction:
 _account_of = lru_cache(maxsize=REMEMBERED_SENDERS)(address_of)
 
 
-def _hash_of(encoded: bytes) -> Hash32:
+def hash_of_encoded(encoded: bytes) -> Hash32:
+    """Return the hash of a transaction from its wire form, which was read before."""
     return hash32(_CONTENT_START + encoded[1:-_SIGNATURE_FIELD_BYTES])
 
 

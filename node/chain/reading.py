@@ -134,6 +134,11 @@ class ChainReader:
         with self._store.read() as reader:
             return load_block_bytes(reader, block, with_body=with_body)
 
+    def body_bytes(self, block: Hash32) -> bytes | None:
+        """Return the encoded body of a stored block, or None if it is not stored."""
+        with self._store.read() as reader:
+            return reader.get(Table.BODIES, block)
+
     def hash_at(self, height: Height) -> Hash32 | None:
         """Return the hash of the main chain's block at a height."""
         head = self._head

@@ -10,7 +10,9 @@ import structlog
 import trio
 
 from node.accounts.transaction import Transaction
-from node.blocks.body import MicroBody
+from node.blocks.body import EMPTY_MICRO_BODY, MicroBody, decode_body
+from node.blocks.header import Header, MicroHeader
+from node.blocks.slices import transaction_hashes
 from node.chain.chain import Chain
 from node.chain.results import (
     ChainEvent,
@@ -61,9 +63,9 @@ class MempoolService:
             validity_window_blocks=chain.policy.validity_window_blocks, limits=limits
         )
         self.mempool.on_head(chain.head.number)
-        self._included: dict[Hash32, tuple[Transaction, ...]] = {}
-        """Transactions of blocks above the last macro block, which may still be reverted. By then
-        their block may be deleted."""
+        self._included: dict[Hash32, bytes] = {}
+        """Bodies of blocks above the last macro block, which may still be reverted. By then their
+        block may be deleted. Encoded, because almost none ever is."""
         self._events = writer.subscribe()
         self._messages = network.subscribe(Topic.TRANSACTIONS)
         self._peers: RateLimiter[PeerId] = RateLimiter(TRANSACTIONS_PER_PEER, max_keys=MAX_PEERS)
@@ -123,35 +125,47 @@ class MempoolService:
 
     def _on_adopted(self, blocks: Iterable[Hash32]) -> None:
         for block in blocks:
-            transactions = self._transactions(block) if self._matters(block) else ()
-            self.mempool.remove(transaction.hash for transaction in transactions)
-            if transactions:
-                self._included[block] = transactions
+            self._take_in(block)
         self.mempool.on_head(self._chain.head.number)
+
+    def _take_in(self, block: Hash32) -> None:
+        """Let what a block has wait no longer, and keep what may have to wait again.
+
+        While we catch up there is neither, and reading every body a second time costs more than all
+        else that follows a push.
+        """
+        header = self._chain.header(block)
+        # A later event may have closed its branch, and deleted it.
+        if header is None or not _has_transactions(header):
+            return
+        is_final = header.number <= self._chain.macro_head.number
+        if is_final and not len(self.mempool):
+            return
+        body = self._chain.body_bytes(block)
+        if body is None:
+            return
+        if len(self.mempool):
+            self.mempool.remove(transaction_hashes(body))
+        if not is_final:
+            self._included[block] = body
 
     def _on_reverted(self, blocks: Iterable[Hash32]) -> None:
         """Let them wait again. Whether they are still affordable shows when a block is made."""
         for block in blocks:
-            for transaction in self._included.pop(block, ()):
+            for transaction in self._reverted(block):
                 self.mempool.add(transaction)
+
+    def _reverted(self, block: Hash32) -> tuple[Transaction, ...]:
+        encoded = self._included.pop(block, None)
+        body = None if encoded is None else decode_body(encoded)
+        return body.transactions if isinstance(body, MicroBody) else ()
 
     def _main_chain(self, first: Height, last: Height) -> Iterator[Hash32]:
         for height in range(first, last + 1):
             if (block := self._chain.hash_at(height)) is not None:
                 yield block
 
-    def _matters(self, block: Hash32) -> bool:
-        """Tell whether a block can have transactions that wait, or that may have to wait again.
 
-        While we catch up neither is so, and reading every body a second time costs more than all
-        else that follows a push.
-        """
-        header = self._chain.header(block)
-        is_final = header is None or header.number <= self._chain.macro_head.number
-        return len(self.mempool) > 0 or not is_final
-
-    def _transactions(self, block: Hash32) -> tuple[Transaction, ...]:
-        stored = self._chain.block(block, with_body=True)
-        # A later event may have closed its branch, and deleted it.
-        body = None if stored is None else stored.body
-        return body.transactions if isinstance(body, MicroBody) else ()
+def _has_transactions(header: Header) -> bool:
+    is_micro = isinstance(header, MicroHeader)
+    return is_micro and header.body_root != EMPTY_MICRO_BODY.root

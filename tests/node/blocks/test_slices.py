@@ -3,7 +3,7 @@
 import pytest
 
 from node.blocks.body import MicroBody
-from node.blocks.slices import slice_transactions
+from node.blocks.slices import slice_transactions, transaction_hashes
 from tests.build.blocks import equivocation_proof, transaction
 from tests.build.keys import keys
 
@@ -23,3 +23,11 @@ def test_transactions_come_as_they_are_encoded(proofs: tuple[()], start: int, en
 
 def test_a_body_without_transactions() -> None:
     assert slice_transactions(MicroBody().encoded, 0, 5) == (0, [])
+
+
+@pytest.mark.parametrize("proofs", [(), (equivocation_proof(keys(0)),)])
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_the_hashes_are_those_of_decoded_transactions(proofs: tuple[()], count: int) -> None:
+    body = MicroBody(proofs, TRANSACTIONS[:count]).encoded
+
+    assert transaction_hashes(body) == [each.hash for each in TRANSACTIONS[:count]]
