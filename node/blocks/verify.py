@@ -3,8 +3,8 @@
     on its own     type, network, version, sizes, validators present, time against our clock,
                    body hash, transactions that stand twice
     to its parent  number, parent hash, time, skip rules, producer, seed, elected validators,
-                   parent election, round, punished slots, quorum, transactions, equivocation
-                   proofs
+                   parent election, round, punished slots, quorum, transactions, their signatures,
+                   equivocation proofs
 
 A light verification is the same list without the body. What needs the account state (rewards,
 funds, roots) is checked where a block is executed, in `node.chain.execution`.
@@ -113,9 +113,29 @@ def verify_links(block: Block, lineage: Lineage, rules: BatchRules) -> BlockErro
     return _first_error(_LINK_CHECKS, block, lineage, rules)
 
 
-def verify_successor(block: Block, lineage: Lineage, rules: BatchRules) -> BlockError | None:
-    """Check a block against its parent, justification included, in the order of the rules."""
-    return _first_error(_SUCCESSOR_CHECKS, block, lineage, rules)
+def verify_successor(
+    block: Block, lineage: Lineage, rules: BatchRules, *, are_signatures_due: bool = True
+) -> BlockError | None:
+    """Check a block against its parent, justification included, in the order of the rules.
+
+    Args:
+        block: Passed `verify_alone`.
+        lineage: What it continues.
+        rules: Of its batch.
+        are_signatures_due: Whether its transactions' signatures are checked too: half of all that
+            a large block costs. If not, `verify_signatures` comes before it is executed, or a
+            quorum has done that.
+    """
+    checks = _SUCCESSOR_CHECKS if are_signatures_due else _UNSIGNED_CHECKS
+    return _first_error(checks, block, lineage, rules)
+
+
+def verify_signatures(block: Block) -> BlockError | None:
+    """Check the signatures of a block's transactions. Slow."""
+    body = block.body
+    if isinstance(body, MicroBody) and not all(map(_is_signed, body.transactions)):
+        return BlockError.INVALID_TRANSACTION
+    return None
 
 
 def has_quorum(block: Block, validators: Validators, policy: Policy, keys: bls.KeyCache) -> bool:
@@ -150,17 +170,8 @@ def is_signed_by_quorum(
     return bls.verify_aggregate(voting_keys, message, proof.signature, keys)
 
 
-def is_valid_transaction(
-    transaction: Transaction, number: Height, policy: Policy, network: int
-) -> bool:
-    """Tell whether a transaction may stand in a block of this height, funds aside."""
-    return may_include(transaction, number, policy, network) and ed25519.verify(
-        transaction.sender_key, transaction.hash, transaction.signature
-    )
-
-
 def may_include(transaction: Transaction, number: Height, policy: Policy, network: int) -> bool:
-    """Tell the same of a transaction whose signature is known to be good."""
+    """Tell whether a transaction may stand in a block of this height, signature and funds aside."""
     last = transaction.validity_start + policy.validity_window_blocks
     return (
         transaction.network == network
@@ -358,15 +369,23 @@ def _check_quorum(block: Block, lineage: Lineage, rules: BatchRules) -> BlockErr
 
 
 def _check_transactions(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
-    # Only after the producer's signature: the largest body holds seconds of signatures, which a
-    # stranger must not ask for.
     body, policy = block.body, rules.policy
     if isinstance(body, MicroBody) and not all(
-        is_valid_transaction(transaction, block.number, policy, rules.network)
+        may_include(transaction, block.number, policy, rules.network)
         for transaction in body.transactions
     ):
         return BlockError.INVALID_TRANSACTION
     return None
+
+
+def _check_signatures(block: Block, _: Lineage, __: BatchRules) -> BlockError | None:
+    # Only after the producer's signature: the largest body holds seconds of signatures, which a
+    # stranger must not ask for.
+    return verify_signatures(block)
+
+
+def _is_signed(transaction: Transaction) -> bool:
+    return ed25519.verify(transaction.sender_key, transaction.hash, transaction.signature)
 
 
 def _check_proofs(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:
@@ -401,7 +420,11 @@ _SUCCESSOR_CHECKS: Final[tuple[_LinkCheck, ...]] = (
     _check_punished,
     _check_quorum,
     _check_transactions,
+    _check_signatures,
     _check_proofs,
+)
+_UNSIGNED_CHECKS: Final = tuple(
+    check for check in _SUCCESSOR_CHECKS if check is not _check_signatures
 )
 _LINK_CHECKS: Final[tuple[_LinkCheck, ...]] = tuple(
     check for check in _SUCCESSOR_CHECKS if check not in (_check_producer, _check_quorum)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from node.blocks.block import Block
 from node.blocks.header import Header
-from node.blocks.verify import BatchRules
+from node.blocks.verify import BatchRules, verify_signatures
 from node.chain.block_store import load_block
 from node.chain.execution import execute, revert_block
 from node.chain.fork_choice import Order, compare_branches
@@ -96,6 +96,10 @@ def _switched(
     for block in theirs:
         assert parent is not None
         assert block.body is not None
+        # It may have been stored when there was no state to execute it on.
+        error = verify_signatures(block)
+        if error is not None:
+            return error
         executed = execute(overlay, block.body, parent.header, rules)
         if isinstance(executed, BlockError):
             return executed

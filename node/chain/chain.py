@@ -34,7 +34,7 @@ from node.chain.reset import clear_above_genesis
 from node.chain.results import BlockError, Pushed, PushResult
 from node.chain.retention import Retention
 from node.chain.settings import ChainSettings
-from node.chain.state_mode import begin_syncing
+from node.chain.state_mode import begin_syncing, executed_header
 from node.chain.state_progress import keep_accounts
 from node.chain.state_sync import HEAD_KEY, StateSyncChain
 from node.clock import WallClock
@@ -179,13 +179,14 @@ class Chain(StateSyncChain):
                 now_ms = self._clock.now_ms()
                 above = self._head.branch[1:] if self.keeps_state else ()
                 branch = [load_block(writer, each) for each in above]
+                executed = executed_header(writer)
                 adopter = MacroAdopter(self._settings, writer, self._head, now_ms, quorums)
                 results = _until_failure(
                     adopter.adopt(block, is_trusted=is_trusted and index == 0)
                     for index, block in enumerate(blocks)
                 )
                 if self.keeps_state and adopter.head is not self._head:
-                    keep_accounts(writer, self._head.macro, branch)
+                    keep_accounts(writer, executed, self._head.macro, branch)
                     begin_syncing(writer)
                     BlockOperationQueue(writer).clear()
                 self._note_head(writer, adopter.head)

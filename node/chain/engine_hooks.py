@@ -18,6 +18,11 @@ from protocols.types import Hash32, Height
 class EngineHooks(Protocol):
     """Each returns whether the operation was deferred. If not, the engine carries it out now."""
 
+    @property
+    def defers(self) -> bool:
+        """Whether all of them do."""
+        ...
+
     def on_verify(self, writer: Writer, block: Block) -> bool:
         """Take note of a new block that passed all rules that need no state."""
         ...
@@ -34,6 +39,8 @@ class EngineHooks(Protocol):
 class _ExecuteNow:
     """Of a chain that has its state, or never will."""
 
+    defers = False
+
     def on_verify(self, writer: Writer, block: Block) -> bool:
         del writer, block
         return False
@@ -49,6 +56,8 @@ class _ExecuteNow:
 
 class _Defer:
     """Of a chain that is on the way to its state."""
+
+    defers = True
 
     def on_verify(self, writer: Writer, block: Block) -> bool:
         BlockOperationQueue(writer).enqueue(

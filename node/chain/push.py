@@ -21,7 +21,7 @@ from typing import Final
 
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
-from node.blocks.verify import Lineage, verify_alone, verify_successor
+from node.blocks.verify import Lineage, verify_alone, verify_signatures, verify_successor
 from node.chain.block_store import (
     delete_branch,
     hashes_between,
@@ -54,6 +54,7 @@ from node.chain.results import (
     Stored,
 )
 from node.chain.settings import ChainSettings
+from node.chain.state_mode import executed_header, note_state_head
 from node.storage.store import Writer
 from protocols.types import Hash32, Height
 
@@ -89,8 +90,8 @@ class BlockPusher:
         self._recent = recent
         self._now_ms = now_ms
         self._hooks = hooks
-        self._executes = False
-        """Whether the block that is being pushed changes the state now."""
+        self._executes = settings.keeps_state and not hooks.defers
+        """Whether blocks that become the head change the state now."""
         self._rules = settings.rules_above(head)
         self.head = head
         """The head as this transaction has it."""
@@ -108,8 +109,7 @@ class BlockPusher:
         candidate = self._verify(block, parent)
         if isinstance(candidate, BlockError):
             return InvalidBlock(candidate, block.hash)
-        is_deferred = self._hooks.on_verify(self._writer, block)
-        self._executes = self._settings.keeps_state and not is_deferred
+        self._hooks.on_verify(self._writer, block)
         if block.parent_hash == self.head.header.hash:
             return self._extend(candidate)
         return self._push_fork(candidate)
@@ -136,7 +136,9 @@ class BlockPusher:
         absences = self._absences(parent) if block.is_macro else Absences()
         punished = absences.punished_at(block.number, self._rules) if block.is_macro else None
         lineage = Lineage.of(block.header, parent.header, self._rules, punished)
-        error = verify_successor(block, lineage, self._rules)
+        error = verify_successor(
+            block, lineage, self._rules, are_signatures_due=not self._hooks.defers
+        )
         if error is not None:
             return error
         return _Candidate(block=block, parent=parent, lineage=lineage, absences=absences)
@@ -168,14 +170,11 @@ class BlockPusher:
         self, candidate: _Candidate, ours: list[Block], theirs: list[Block]
     ) -> PushResult:
         overlay = Overlay(self._writer)
-        for block in reversed(ours):
-            if self._executes:
-                revert_block(overlay, block, self._settings.policy)
-            unset_main(overlay, block.number)
-        parent = self._loaded(theirs[0].parent_hash)
+        fork = self._loaded(theirs[0].parent_hash)
+        self._leave(overlay, ours, fork)
+        parent = fork
         for block in theirs:
-            whole = block if block is candidate.block else self._with_body(block)
-            error = self._apply(overlay, whole, parent, candidate.absences)
+            error = self._join(overlay, block, parent, candidate)
             if error is not None:
                 return self._abandon(block, candidate, error)
             parent = block
@@ -187,6 +186,27 @@ class BlockPusher:
             adopted=tuple(block.hash for block in theirs),
         )
         return self._adopted(candidate, event, below)
+
+    def _leave(self, writer: Writer, ours: list[Block], fork: Block) -> None:
+        """Take blocks off the main chain, down to where another branch begins."""
+        executed = self.head.header if self._executes else executed_header(writer)
+        for block in reversed(ours):
+            if executed is not None and block.number <= executed.number:
+                revert_block(writer, block, self._settings.policy)
+            unset_main(writer, block.number)
+        if not self._executes and executed is not None and executed.number > fork.number:
+            note_state_head(writer, fork.hash)
+
+    def _join(
+        self, writer: Writer, block: Block, parent: Block, candidate: _Candidate
+    ) -> BlockError | None:
+        """Put a block of the branch that wins on top of what the writer holds."""
+        if block is candidate.block:
+            return self._apply(writer, block, parent, candidate.absences)
+        whole = self._with_body(block)
+        # It may have been stored when there was no state to execute it on.
+        error = verify_signatures(whole) if self._executes else None
+        return error or self._apply(writer, whole, parent, candidate.absences)
 
     def _abandon(self, failed: Block, candidate: _Candidate, error: BlockError) -> InvalidBlock:
         """Delete a stored block that breaks a rule, and what is stored above it."""

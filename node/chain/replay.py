@@ -2,14 +2,21 @@
 
     state head        macro head          head
         s --- b --- M --- b --- M'  --- b --- b
-              ^ accepted: the queue has them  ^ the branch: executed when the sync is sealed
+              ^ accepted: the queue has them  ^ the branch: executed last, before the sync is sealed
 
 Nothing here asks the engine's hooks: what is replayed is never deferred again.
+
+A push that is deferred leaves the signatures of transactions for later. Final blocks need no such
+check: a quorum stands behind them, as it does behind the state that they are executed on.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
+from node.blocks.block import Block
+from node.blocks.body import MicroBody
+from node.blocks.verify import verify_signatures
 from node.chain.block_operations import BlockOperationQueue, OperationKind, QueuedOperation
 from node.chain.block_store import load_block
 from node.chain.execution import apply_block
@@ -24,7 +31,7 @@ from node.storage.store import Writer
 from protocols.types import Hash32
 
 MAX_REPLAYED: Final = 64
-"""Operations of one transaction: pushes wait as long as a batch takes."""
+"""Operations of one transaction: pushes wait as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,16 @@ class ReplayFailed:
 class Replayer:
     """Executes blocks above the state head within one transaction."""
 
-    def __init__(self, settings: ChainSettings, writer: Writer) -> None:
+    def __init__(
+        self, settings: ChainSettings, writer: Writer, transactions: int | None = None
+    ) -> None:
+        """Begin at the state head.
+
+        Args:
+            settings: Of the chain.
+            writer: The transaction.
+            transactions: And blocks without any, after which there is enough for it.
+        """
         self._settings = settings
         self._writer = writer
         found = state_head(writer)
@@ -65,7 +81,13 @@ class Replayer:
         """The chain up to the newest block that has been executed."""
         self.deleted: list[Hash32] = []
         """Blocks that are no longer stored."""
+        self._left = inf if transactions is None else transactions
         self._rules = settings.rules_above(self.head)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether it is time for a commit."""
+        return self._left <= 0
 
     def execute_accepted(self, limit: int) -> Replayed | ReplayFailed:
         """Execute the first final blocks of the queue, and take out what has been done."""
@@ -77,20 +99,30 @@ class Replayer:
                 queue.remove(queued[:index])
                 kind, _, block = each.operation
                 return ReplayFailed(index, len(queued), kind, block, error)
+            if self.has_enough:
+                queued = queued[: index + 1]
+                break
         queue.remove(queued)
         return Replayed(len(queued))
 
-    def execute(self, block_hash: Hash32) -> BlockError | None:
-        """Execute the child of the state head, or change nothing and say why not."""
+    def execute(self, block_hash: Hash32, *, is_final: bool) -> BlockError | None:
+        """Execute the child of the state head, or change nothing and say why not.
+
+        Args:
+            block_hash: Stored.
+            is_final: Whether a quorum stands behind it, and not its producer alone.
+        """
         block = load_block(self._writer, block_hash, with_body=True)
         if block is None:
             return BlockError.MISSING_BODY
         if block.parent_hash != self.head.header.hash:
             return BlockError.WRONG_PARENT
         absences = self._absences() if block.is_macro else Absences()
-        error = apply_block(self._writer, block, self.head.header, self._rules, absences)
+        error = None if is_final else verify_signatures(block)
+        error = error or apply_block(self._writer, block, self.head.header, self._rules, absences)
         if error is not None:
             return error
+        self._left -= max(_transactions(block), 1)
         self.head = self.head.with_branch(self.head.branch, block)
         note_state_head(self._writer, block_hash)
         if block.is_macro:
@@ -105,9 +137,13 @@ class Replayer:
         # sealed. Rejected ones were deleted by the push that closed their branch.
         if kind is not OperationKind.ACCEPT or height <= self.head.header.number:
             return None
-        return self.execute(block)
+        return self.execute(block, is_final=True)
 
     def _absences(self) -> Absences:
         """Collect who was skipped in the batch of the state head."""
         blocks = (load_block(self._writer, each) for each in self.head.branch[1:])
         return Absences.of((each for each in blocks if each and each.is_skip), self._rules)
+
+
+def _transactions(block: Block) -> int:
+    return len(block.body.transactions) if isinstance(block.body, MicroBody) else 0

@@ -16,7 +16,7 @@ from node.accounts.pages import ROOT, accounts_below
 from node.blocks.block import Block
 from node.blocks.header import Header
 from node.chain.execution import revert_accounts
-from node.chain.state_mode import executed_header, is_syncing
+from node.chain.state_mode import is_syncing
 from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import ADDRESS_BYTES, Hash32, Height
 
@@ -51,26 +51,28 @@ def save_progress(writer: Writer, progress: StoredProgress) -> None:
     writer.put(Table.META, _KEY, _ROW.pack(*progress))
 
 
-def keep_accounts(writer: Writer, macro_head: Header, branch: Sequence[Block | None]) -> None:
+def keep_accounts(
+    writer: Writer, executed: Header | None, macro_head: Header, branch: Sequence[Block | None]
+) -> None:
     """Note which final block's state the accounts are, if a chain that loses its state has one.
 
     Of genesis, from which most accounts have changed since, nothing is kept.
 
     Args:
-        writer: The transaction, in which the chain still says what it has.
-        macro_head: Its newest final block.
+        writer: The transaction, in which the chain still says whether it has its state.
+        executed: What `executed_header` said before blocks were adopted.
+        macro_head: The newest final block then.
         branch: Blocks above that, ascending: what they have changed is undone.
     """
-    if not is_syncing(writer):
-        for block in reversed(branch):
-            assert block is not None, "the main chain is stored"
-            revert_accounts(writer, block)
-        if macro_head.number:
-            save_whole(writer, macro_head)
+    if is_syncing(writer) and executed is None:
         return
-    executed = executed_header(writer)
-    if executed is not None:
-        save_whole(writer, executed)
+    for block in reversed(branch):
+        assert block is not None, "the main chain is stored"
+        if executed is None or block.number <= executed.number:
+            revert_accounts(writer, block)
+    final = macro_head if executed is None or executed.number > macro_head.number else executed
+    if final.number:
+        save_whole(writer, final)
 
 
 def save_whole(writer: Writer, block: Header) -> None:

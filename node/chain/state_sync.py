@@ -5,7 +5,8 @@
     index_window                  before the target's state is complete, some at a time
     complete_state                the target's accounts are the state; the target becomes state head
     execute_accepted              final blocks above the state head, some at a time
-    seal                          the branch above the macro head; from then on pushes execute
+    seal                          the branch above the macro head, some blocks at a time; once none
+                                  is left pushes execute
 
 A crash between any two of them is nothing: all that counts is in the store.
 """
@@ -52,8 +53,9 @@ class SealOutcome:
     """What came of closing the queue."""
 
     is_sealed: bool
-    """False if final blocks are still to be executed, or the sync has begun anew meanwhile; then
-    nothing has happened."""
+    """False if blocks are still to be executed, or the sync has begun anew meanwhile."""
+    left: int = 0
+    """Blocks above the macro head that are still to be executed, if all final ones have been."""
     invalid: InvalidBlock | None = None
     """A block above the macro head that cannot be executed. It is deleted, with all above it."""
     events: tuple[ChainEvent, ...] = ()
@@ -157,11 +159,15 @@ class StateSyncChain(ChainReader):
         with self._pushing, self._store.write() as writer:
             return finalize(StateCompletion(self._settings, writer, self._head))
 
-    def execute_accepted(self, limit: int = MAX_REPLAYED) -> Replayed | ReplayFailed:
+    def execute_accepted(
+        self, limit: int = MAX_REPLAYED, *, transactions: int | None = None
+    ) -> Replayed | ReplayFailed:
         """Execute the first final blocks that were deferred, and forget their operations.
 
         Args:
             limit: Most operations to take.
+            transactions: And blocks without any, after which no further block is executed; None is
+                no limit.
 
         Raises:
             StorageError: The disk refused. Nothing has happened.
@@ -169,46 +175,55 @@ class StateSyncChain(ChainReader):
         with self._pushing:
             # Atomic, and a power cut may take it back: then it is done again.
             with self._store.write(durable=False) as writer:
-                replayer = Replayer(self._settings, writer)
+                replayer = Replayer(self._settings, writer, transactions)
                 outcome = replayer.execute_accepted(limit)
             self._recent.replace(added=[], deleted=replayer.deleted)
         return outcome
 
-    def seal(self) -> SealOutcome:
-        """Execute what is above the macro head and have the state from now on.
+    def seal(self, transactions: int | None = None) -> SealOutcome:
+        """Execute some of what is above the macro head, and have the state once nothing is left.
 
-        No push can come between the look at the queue and its end.
+        No push can come between the look at what is left and the end of the queue.
+
+        Args:
+            transactions: And blocks without any, after which no further block is executed; None is
+                no limit, however long pushes have to wait.
 
         Raises:
-            StorageError: The disk refused. Nothing has happened.
+            StorageError: The disk refused. At most some blocks have been executed.
         """
         with self._pushing:
-            with self._store.write() as writer:
-                queue = BlockOperationQueue(writer)
-                if state_head(writer) is None or queue.holds_accepted:
-                    return SealOutcome(is_sealed=False)
-                replayer = Replayer(self._settings, writer)
-                invalid = self._execute_branch(replayer)
-                event = None
-                if invalid is not None:
-                    event = self._drop_branch(writer, replayer, invalid.hash)
-                queue.clear()
-                end_syncing(writer)
-                replayer.deleted += prune(writer, self._head.macro.number, self._settings)
-            self._recent.replace(added=[], deleted=replayer.deleted)
-            self._head = replayer.head
-            self._has_state = True
-        events = () if event is None else (event,)
-        return SealOutcome(is_sealed=True, invalid=invalid, events=events)
+            outcome = self._execute_branch(transactions)
+            if outcome.is_sealed:
+                with self._store.write() as writer:
+                    BlockOperationQueue(writer).clear()
+                    end_syncing(writer)
+                    deleted = prune(writer, self._head.macro.number, self._settings)
+                self._recent.replace(added=[], deleted=deleted)
+                self._has_state = True
+        return outcome
 
-    def _execute_branch(self, replayer: Replayer) -> InvalidBlock | None:
-        branch = self._head.branch
-        assert replayer.head.header.hash == branch[0], "all final blocks have been executed"
-        for block_hash in branch[1:]:
-            error = replayer.execute(block_hash)
-            if error is not None:
-                return InvalidBlock(error, block_hash)
-        return None
+    def _execute_branch(self, transactions: int | None) -> SealOutcome:
+        """Execute blocks above the macro head in one transaction. A fork may still revert them."""
+        with self._store.write(durable=False) as writer:
+            if state_head(writer) is None or BlockOperationQueue(writer).holds_accepted:
+                return SealOutcome(is_sealed=False)
+            replayer = Replayer(self._settings, writer, transactions)
+            executed = replayer.head.header.hash
+            assert executed in self._head.branch, "all final blocks have been executed"
+            waiting = self._head.branch[self._head.branch.index(executed) + 1 :]
+            for place, block in enumerate(waiting):
+                if replayer.has_enough:
+                    return SealOutcome(is_sealed=False, left=len(waiting) - place)
+                error = replayer.execute(block, is_final=False)
+                if error is not None:
+                    break
+            else:
+                return SealOutcome(is_sealed=True)
+            event = self._drop_branch(writer, replayer, block)
+        self._recent.replace(added=[], deleted=replayer.deleted)
+        self._head = replayer.head
+        return SealOutcome(is_sealed=True, invalid=InvalidBlock(error, block), events=(event,))
 
     def _drop_branch(self, writer: Writer, replayer: Replayer, failed: Hash32) -> Rebranched:
         """Delete a block of the branch and all above it: the head is the one that was executed."""

@@ -85,13 +85,16 @@ class ChainWriter:
         """
         return await self._change(partial(self._chain.adopt_batches, batches))
 
-    async def seal(self) -> SealOutcome:
+    async def seal(self, transactions: int | None = None) -> SealOutcome:
         """Have the state from now on as `Chain.seal` does, in turn with pushes.
 
         Subscribers hear of blocks that could not be executed before anything that comes later.
+
+        Args:
+            transactions: And blocks without any, after which no further block is executed.
         """
         async with self._turn:
-            outcome = await self._carry_out(self._chain.seal)
+            outcome = await self._carry_out(partial(self._chain.seal, transactions))
             for event in outcome.events:
                 await self._publish(event)
         return outcome

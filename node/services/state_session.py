@@ -80,6 +80,7 @@ class StateSession(StateTasks):
         self._are_started, self._next_look = False, 0.0
         self.executed = 0
         """Operations of the queue that are done."""
+        self._at_once = tools.limits.executed_transactions
         self._lost: SyncTarget | None = None
         """The target of which nobody has everything any more, until there is another."""
         self._cause: str | None = None
@@ -285,8 +286,8 @@ class StateSession(StateTasks):
                 self._nursery.start_soon(self._index_and_finalize, target, self._history.peaks)
             case machine.ExecuteBatch():
                 self.in_turn(COORDINATOR, self._execute)
-            case machine.Seal():
-                self._nursery.start_soon(self._seal)
+            case machine.Seal(takes_all):
+                self._nursery.start_soon(self._seal, None if takes_all else self._at_once)
 
     def _commit_target(self, target: SyncTarget) -> None:
         if self._is_complete:
@@ -324,16 +325,16 @@ class StateSession(StateTasks):
         return machine.Finalized()
 
     def _execute(self) -> CoordinatorInput:
-        outcome = self._chain.execute_accepted()
+        outcome = self._chain.execute_accepted(transactions=self._at_once)
         if isinstance(outcome, ReplayFailed):
             return machine.Failed(str(outcome))
         return machine.BatchExecuted(outcome.count)
 
-    async def _seal(self) -> None:
-        outcome = await self._writer.seal()
+    async def _seal(self, transactions: int | None) -> None:
+        outcome = await self._writer.seal(transactions)
         if outcome.invalid is not None:
             journal.note_dropped(outcome.invalid)
-        await self._send(COORDINATOR, machine.SealTried(outcome.is_sealed))
+        await self._send(COORDINATOR, machine.SealTried(outcome.is_sealed, outcome.left))
 
     # --- what the parts want ----------------------------------------------------------------------
 

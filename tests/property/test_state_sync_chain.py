@@ -81,12 +81,17 @@ def sync(node: Node, builder: ChainBuilder, draw: Random) -> Iterator[None]:
     assert complete(node.chain, node.store, builder, target) is None
     yield
     while not node.chain.has_state:
-        outcome = node.chain.execute_accepted(draw.randint(1, 5))
+        outcome = node.chain.execute_accepted(draw.randint(1, 5), transactions=_at_once(draw))
         assert isinstance(outcome, Replayed), outcome
         yield
         if not outcome.count:
-            assert node.chain.seal().invalid is None
+            assert node.chain.seal(_at_once(draw)).invalid is None
             yield
+
+
+def _at_once(draw: Random) -> int | None:
+    """Return after how many transactions a step ends: mostly after one block."""
+    return draw.choice([1, 1, 1, 4, None])
 
 
 def run(seed: int, *, crashes: bool) -> tuple[MemoryStore, MemoryStore]:

@@ -184,11 +184,15 @@ class WatchedStore(MemoryStore):
         }
 
     def _check(self, after: dict[str, object]) -> None:
-        """Check that neither the target nor the state head goes back."""
+        """Check that neither the target nor what is final below the state head goes back.
+
+        Above the macro head a fork may win against blocks that have been executed.
+        """
         target, head = (self.height_of(after[name]) for name in ("target", "state_head"))  # type: ignore[arg-type]
         assert not target or target >= max(self._heights)
         assert not head or head >= max(self._heights)
-        self._heights = max(self._heights[0], target), max(self._heights[1], head)
+        final = POLICY.macro_at_or_before(head)
+        self._heights = max(self._heights[0], target), max(self._heights[1], final)
 
 
 @dataclass
@@ -222,6 +226,8 @@ class Race:
         self.held = self.draw.choice([0, 0, 1, 1, 2]) * POLICY.batch_length + 2
         """Blocks that come no earlier than a target is finalized, and then at once."""
         self.strategy = self.draw.choice([*[SyncStrategy.DYNAMIC] * 5, SyncStrategy.STATIC])
+        at_once = self.draw.choice([1, 1, 3, self.limits.executed_transactions])
+        self.limits = replace(self.limits, executed_transactions=at_once)
 
     async def run(self) -> None:
         """Let the node live until it has its state and all blocks, and check what it has."""

@@ -26,11 +26,15 @@ store belongs to it. What they owe each other is the registry's matter.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.sync.state.pivot_policy import Decision, PivotPolicy
 from node.sync.state.registry import RegistryEffect, SyncerRegistry
 from node.sync.state.target import SyncTarget
+
+MAX_FRUITLESS: Final = 16
+"""Tries to seal in a row after which no fewer blocks are left than there were once. Then the chain
+grows faster than it is executed, and the rest is executed at once: else the sync would not end."""
 
 
 class State(Enum):
@@ -117,9 +121,11 @@ class BatchExecuted:
 
 @dataclass(frozen=True, slots=True)
 class SealTried:
-    """The queue was checked, and closed if it was empty, in one step."""
+    """The queue was checked, and closed if nothing was left to execute, in one step."""
 
     is_sealed: bool
+    left: int = 0
+    """Blocks above the macro head that are still to be executed, if that is why it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,13 @@ class ExecuteBatch:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Close the queue if it is empty. Answer with SealTried or Failed."""
+    """Execute some blocks above the macro head, and close the queue if nothing is left.
+
+    Answer with SealTried or Failed.
+    """
+
+    takes_all: bool = False
+    """Leave nothing, however long blocks that come meanwhile have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +219,10 @@ class Coordinator:
         """The target to update to next."""
         self.pivots = 0
         """How often the target has moved."""
+        self._least_left: int | None = None
+        """Fewest blocks that a try to seal has left."""
+        self._fruitless = 0
+        """Tries since."""
 
     @property
     def state(self) -> State:
@@ -332,15 +348,25 @@ class Coordinator:
                 self._state = State.EXECUTING_BATCH
                 return [ExecuteBatch()]
             case BatchExecuted(count) if self._state is State.EXECUTING_BATCH:
-                return [ExecuteBatch() if count else Seal()]
-            case SealTried(is_sealed) if self._state is State.EXECUTING_BATCH:
-                if not is_sealed:
-                    # A block came between the two steps.
-                    return [ExecuteBatch()]
+                return [ExecuteBatch() if count else self._seal()]
+            case SealTried(False, left) if self._state is State.EXECUTING_BATCH:
+                # Blocks came meanwhile, or there were too many for one step.
+                self._note_left(left)
+                return [ExecuteBatch()]
+            case SealTried() if self._state is State.EXECUTING_BATCH:
                 self._state = State.COMPLETED
                 return [Done(None)]
             case _:
                 return []
+
+    def _seal(self) -> Seal:
+        return Seal(takes_all=self._fruitless >= MAX_FRUITLESS)
+
+    def _note_left(self, left: int) -> None:
+        if left and (self._least_left is None or left < self._least_left):
+            self._least_left, self._fruitless = left, 0
+        else:
+            self._fruitless += 1
 
     def _abort(self, cause: str, cancelled: list[RegistryEffect]) -> list[CoordinatorEffect]:
         """Any state that is not terminal -> ABORTED."""

@@ -1,10 +1,13 @@
 """Executing what was deferred, and the end of it."""
 
+from dataclasses import replace
 from threading import Thread
 
 import pytest
 
+from node.accounts import trie
 from node.accounts.trie import update
+from node.blocks import verify
 from node.chain.block_operations import OperationKind
 from node.chain.replay import Replayed, ReplayFailed
 from node.chain.results import (
@@ -15,11 +18,14 @@ from node.chain.results import (
     PushOutcome,
     Rebranched,
 )
-from node.chain.state_mode import state_head
+from node.chain.state_mode import executed_header, state_head
+from node.chain.state_progress import load_progress
+from node.chain.state_sync import SealOutcome
 from node.storage.memory import MemoryStore
 from node.storage.store import Table
+from protocols.types import Height
 from tests.build.blocks import transaction
-from tests.build.chain import contents, push_one
+from tests.build.chain import ChainBuilder, contents, push_one
 from tests.build.keys import address
 from tests.build.state_sync import (
     GENESIS,
@@ -157,6 +163,149 @@ def test_a_rebranch_after_the_seal_undoes_what_the_seal_has_executed() -> None:
     other = MemoryStore()
     push_rest(full_chain(GENESIS, other), builder.blocks)
     assert contents(store)[Table.ACCOUNTS] == contents(other)[Table.ACCOUNTS]
+
+
+def state_height(store: MemoryStore) -> Height:
+    """Return the height of the state head."""
+    with store.read() as reader:
+        executed = executed_header(reader)
+    assert executed is not None
+    return executed.number
+
+
+def is_as_executed(store: MemoryStore, builder: ChainBuilder) -> bool:
+    """Tell whether a store has the state of a chain that executed every block."""
+    other = MemoryStore()
+    push_rest(full_chain(GENESIS, other), builder.blocks)
+    tables = (Table.ACCOUNTS, Table.BRANCHES, Table.TRANSACTIONS, Table.UNDO)
+    return all(contents(store)[each] == contents(other)[each] for each in tables)
+
+
+def test_the_branch_is_executed_in_steps_between_which_blocks_may_come() -> None:
+    builder = builder_of(7)
+    chain, store = started(builder, 4)
+    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert chain.seal(1) == SealOutcome(is_sealed=False, left=1)
+    assert state_height(store) == 5
+    push_rest(chain, [builder.block_at(7)])
+    assert chain.seal(1) == SealOutcome(is_sealed=False, left=1)
+    chain = syncing_chain(GENESIS, store)
+    assert not chain.has_state
+    assert chain.seal(1) == SealOutcome(is_sealed=True)
+    assert chain.head == builder.head
+    assert is_as_executed(store, builder)
+
+
+def test_a_macro_block_may_come_when_half_of_its_batch_is_executed() -> None:
+    builder = builder_of(9)
+    chain, store = started(builder, 4)
+    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert not chain.seal(1).is_sealed
+    push_rest(chain, [builder.block_at(7), builder.block_at(8), builder.block_at(9)])
+    assert chain.seal(1) == SealOutcome(is_sealed=False)
+    replay(chain)
+    assert state_height(store) == 8
+    assert chain.seal(1).is_sealed
+    assert is_as_executed(store, builder)
+
+
+@pytest.mark.parametrize("executed", [1, 2])
+def test_a_fork_that_wins_reverts_what_was_executed_before_the_seal(executed: int) -> None:
+    builder = builder_of(5)
+    fork = builder.fork_from(builder.head.hash)
+    losing = [fork.micro([transaction(nonce=77 + each, validity_start=5)]) for each in range(2)]
+    chain, store = started(builder, 4)
+    push_rest(chain, [builder.block_at(5), *losing])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    for _ in range(executed):
+        assert not chain.seal(1).is_sealed
+    assert state_height(store) == 4 + executed
+    result = push_one(chain, builder.skip())
+    assert isinstance(result, Pushed)
+    assert result.outcome is PushOutcome.REBRANCHED
+    assert state_height(store) == 5
+    chain = syncing_chain(GENESIS, store)
+    push_rest(chain, list(builder.extend(3)))
+    replay(chain)
+    assert chain.seal(1).is_sealed
+    assert chain.head == builder.head
+    assert is_as_executed(store, builder)
+
+
+def test_macro_blocks_that_are_adopted_leave_the_state_of_the_last_final_block() -> None:
+    """What was executed above it was of a branch that nobody knows to be the main chain."""
+    builder = builder_of(12)
+    chain, store = started(builder, 4)
+    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert not chain.seal(1).is_sealed
+    adopt(chain, builder, 12)
+    with store.read() as reader:
+        kept = load_progress(reader)
+        assert kept is not None
+        assert (kept.number, kept.is_whole) == (4, True)
+        assert trie.root(reader) == builder.block_at(4).header.state_root == kept.state_root
+
+
+def test_signatures_of_transactions_are_checked_before_a_branch_is_executed() -> None:
+    """While there is no state that is left for later, since a quorum does it for final blocks."""
+    builder = builder_of(4)
+    unsigned = replace(transaction(validity_start=5), signature=bytes(64))
+    chain, store = started(builder, 4)
+    bad = builder.fork_from(builder.head.hash).make_micro([unsigned])
+    push_rest(chain, [bad])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    sealed = chain.seal()
+    assert sealed.is_sealed
+    assert sealed.invalid == InvalidBlock(BlockError.INVALID_TRANSACTION, bad.hash)
+    assert chain.head == builder.head
+    assert push_one(chain, bad) == InvalidBlock(BlockError.INVALID_TRANSACTION, bad.hash)
+
+
+def test_signatures_are_checked_when_a_fork_wins_that_was_stored_without_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    builder = builder_of(5)
+    unsigned = replace(transaction(nonce=5, validity_start=5), signature=bytes(64))
+    fork = builder.fork_from(builder.block_at(4).hash)
+    with monkeypatch.context() as careless:
+        careless.setattr(verify, "_is_signed", lambda _: True)
+        bad, above = fork.micro([unsigned]), fork.skip()
+    chain, store = started(builder, 4)
+    push_rest(chain, [builder.block_at(5), bad])
+    assert chain.head == builder.head
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert chain.seal().is_sealed
+    assert push_one(chain, above) == InvalidBlock(BlockError.INVALID_TRANSACTION, bad.hash)
+    assert chain.head == builder.head
+    assert not chain.contains(bad.hash)
+
+
+def test_signatures_are_checked_before_a_proposal_above_a_block_stored_without_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    builder = builder_of(7)
+    fork = builder.fork_from(builder.block_at(6).hash)
+    with monkeypatch.context() as careless:
+        careless.setattr(verify, "_is_signed", lambda _: True)
+        bad = fork.micro([replace(transaction(validity_start=7), signature=bytes(64))])
+        proposed = fork.make_macro()
+    chain, store = started(builder, 4)
+    push_rest(chain, [*builder.blocks[4:], bad])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert chain.seal().is_sealed
+    assert proposed.body is not None
+    error = chain.check_proposal(proposed.header, proposed.body)
+    assert error is BlockError.INVALID_TRANSACTION
 
 
 def test_a_branch_that_cannot_be_executed_goes_and_the_sync_ends() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.sync.state.coordinator import (
+    MAX_FRUITLESS,
     BatchExecuted,
     BlockAccepted,
     CommitTarget,
@@ -233,6 +234,31 @@ def test_batches_are_executed_until_the_queue_is_sealed() -> None:
     assert coordinator.handle(BatchExecuted(0)) == [Seal()]
     assert coordinator.handle(SealTried(is_sealed=True)) == [Done(None)]
     assert coordinator.state is State.COMPLETED
+
+
+def tried(coordinator: Coordinator, left: int) -> Seal:
+    """Return the next try to seal after one that has left so many blocks."""
+    assert coordinator.handle(SealTried(is_sealed=False, left=left)) == [ExecuteBatch()]
+    (seal,) = coordinator.handle(BatchExecuted(0))
+    assert isinstance(seal, Seal)
+    return seal
+
+
+def test_a_seal_goes_on_by_steps_as_long_as_less_is_left() -> None:
+    coordinator = at(State.EXECUTING_BATCH)
+    assert coordinator.handle(BatchExecuted(0)) == [Seal()]
+    for left in range(1000, 0, -1):
+        assert tried(coordinator, left) == Seal()
+        assert tried(coordinator, left + 1) == Seal()
+
+
+def test_a_seal_takes_all_when_the_chain_grows_as_fast_as_it_is_executed() -> None:
+    """Else a node that executes slowly would never have its state."""
+    coordinator = at(State.EXECUTING_BATCH)
+    assert coordinator.handle(BatchExecuted(0)) == [Seal()]
+    seals = [tried(coordinator, left) for left in [7] + [7, 8] * (MAX_FRUITLESS // 2)]
+    assert seals == [Seal()] * MAX_FRUITLESS + [Seal(takes_all=True)]
+    assert coordinator.handle(SealTried(is_sealed=True)) == [Done(None)]
 
 
 @pytest.mark.parametrize(
