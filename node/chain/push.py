@@ -246,7 +246,7 @@ class BlockPusher:
             self._rules = self._settings.rules_above(self.head)
             events += final.events
         outcome = PushOutcome.EXTENDED if isinstance(event, Extended) else PushOutcome.REBRANCHED
-        return Pushed(outcome, events)
+        return Pushed(outcome, events, is_deferred=self._hooks.defers)
 
     def _store_fork(self, candidate: _Candidate, outcome: PushOutcome) -> Pushed:
         self._make_room_at(candidate.block.number)

@@ -141,6 +141,9 @@ class Pushed:
 
     outcome: PushOutcome
     events: tuple[ChainEvent, ...] = ()
+    is_deferred: bool = False
+    """Whether what takes the state is still to be found out: signatures and effects of its
+    transactions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,12 @@ def verdicts_of(result: PushResult) -> Verdicts:
 
     A bad block is rejected once, by the message that its fault is in. A header whose fault shows
     only with the body or the state has been relayed in good faith by nodes that keep neither; and
-    a body is what its header says, whatever is wrong with the header or its signature.
+    a body is what its header says, whatever is wrong with the header or its signature. So whoever
+    cannot tell yet whether a body is good does not relay it: he would be blamed for it.
     """
     match result:
+        case Pushed(is_deferred=True):
+            return Verdicts(Verdict.ACCEPT, Verdict.IGNORE)
         case Pushed(PushOutcome.EXTENDED | PushOutcome.REBRANCHED | PushOutcome.KNOWN):
             return Verdicts(Verdict.ACCEPT, Verdict.ACCEPT)
         case InvalidBlock(error) if error in _ONLY_WITH_BODY:
@@ -151,7 +154,14 @@ def verdicts_on_stored(block: Block, chain: ChainView) -> Verdicts:
         return NO_BLAME
     stored = chain.block(block.hash, with_body=False)
     is_equal = stored is not None and stored.justification == block.justification
-    return Verdicts(Verdict.ACCEPT if is_equal else Verdict.IGNORE, Verdict.ACCEPT)
+    header = Verdict.ACCEPT if is_equal else Verdict.IGNORE
+    return Verdicts(header, verdict_on_stored_body(block.hash, chain))
+
+
+def verdict_on_stored_body(block: Hash32, chain: ChainView) -> Verdict:
+    """Return the verdict on the body that belongs to a stored block."""
+    is_executed = chain.has_state or not chain.keeps_state
+    return Verdict.ACCEPT if is_executed and chain.is_on_main_chain(block) else Verdict.IGNORE
 
 
 def is_fault(result: PushResult) -> bool:

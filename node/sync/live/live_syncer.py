@@ -20,7 +20,12 @@ from node.blocks.block import Block
 from node.blocks.body import Body
 from node.chain.results import ChainEvent
 from node.chain.view import ChainView
-from node.gossip.blocks import check_body, check_header, verdicts_on_stored
+from node.gossip.blocks import (
+    check_body,
+    check_header,
+    verdict_on_stored_body,
+    verdicts_on_stored,
+)
 from node.net.network import MessageId, Verdict
 from node.sync.effects import (
     CancelRequest,
@@ -168,8 +173,7 @@ class LiveSyncer:
         if check_body(header, body.body, self._chain.policy) is not None:
             return [Resolve(body.message, Verdict.REJECT)]
         if held is None:
-            is_ours = self._chain.is_on_main_chain(body.block)
-            return [Resolve(body.message, Verdict.ACCEPT if is_ours else Verdict.IGNORE)]
+            return [Resolve(body.message, verdict_on_stored_body(body.block, self._chain))]
         copy = SourcedBlock(block=held, peer=body.peer, bodies=(body.message,))
         return self._queued(self._queue.add(copy), now)
 

@@ -7,7 +7,15 @@ import pytest
 from node.blocks.body import MacroBody, MicroBody
 from node.blocks.header import Header
 from node.blocks.justification import GENESIS_JUSTIFICATION, Justification, ProducerSignature
-from node.chain.results import BlockError, InvalidBlock, InvalidFork, Orphan, Pushed, PushOutcome
+from node.chain.results import (
+    BlockError,
+    Extended,
+    InvalidBlock,
+    InvalidFork,
+    Orphan,
+    Pushed,
+    PushOutcome,
+)
 from node.gossip.blocks import (
     Verdicts,
     check_body,
@@ -17,12 +25,15 @@ from node.gossip.blocks import (
     read_body,
     read_header,
     verdicts_of,
+    verdicts_on_stored,
 )
 from node.net.network import Verdict
 from protocols.errors import WireError
 from protocols.messages.announcements import BodyAnnouncement, HeaderAnnouncement
 from tests.build.blocks import digest, election_header, macro_header, micro_header, transaction
+from tests.build.chain import push_one
 from tests.build.keys import SMALL_POLICY
+from tests.build.state_sync import builder_of, complete, replay, started
 
 SIGNED = ProducerSignature(bytes(64))
 ACCEPT, IGNORE, REJECT = Verdict.ACCEPT, Verdict.IGNORE, Verdict.REJECT
@@ -78,6 +89,28 @@ def test_cheap_checks_of_bodies() -> None:
 )
 def test_verdicts_on_good_blocks(outcome: PushOutcome, verdict: Verdict) -> None:
     assert verdicts_of(Pushed(outcome)) == Verdicts(verdict, verdict)
+
+
+@pytest.mark.parametrize("outcome", [PushOutcome.EXTENDED, PushOutcome.REBRANCHED])
+def test_a_body_is_not_relayed_by_whoever_has_no_state_to_execute_it_on(
+    outcome: PushOutcome,
+) -> None:
+    deferred = Pushed(outcome, is_deferred=True)
+    assert verdicts_of(deferred) == Verdicts(header=ACCEPT, body=IGNORE)
+
+
+def test_a_copy_of_a_stored_body_is_relayed_once_it_is_executed() -> None:
+    builder = builder_of(5)
+    chain, store = started(builder, 4)
+    block = builder.block_at(5)
+    assert push_one(chain, block) == Pushed(
+        PushOutcome.EXTENDED, (Extended(block.hash),), is_deferred=True
+    )
+    assert verdicts_on_stored(block, chain) == Verdicts(header=ACCEPT, body=IGNORE)
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    assert chain.seal().is_sealed
+    assert verdicts_on_stored(block, chain) == Verdicts(header=ACCEPT, body=ACCEPT)
 
 
 @pytest.mark.parametrize("error", list(BlockError))
