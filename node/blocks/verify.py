@@ -20,6 +20,7 @@ from node.blocks.block import Block
 from node.blocks.body import EMPTY_MICRO_BODY, EquivocationProof, MacroBody, MicroBody
 from node.blocks.header import Header, MacroHeader
 from node.blocks.justification import ProducerSignature, QuorumSignature, SkipProof
+from node.blocks.signatures import SIGNED
 from node.blocks.signing import precommit_message, skip_message
 from node.blocks.slots import Candidate, draw_validators, slot_above
 from node.blocks.validators import SignerSet, Validator, Validators
@@ -133,7 +134,7 @@ def verify_successor(
 def verify_signatures(block: Block) -> BlockError | None:
     """Check the signatures of a block's transactions. Slow."""
     body = block.body
-    if isinstance(body, MicroBody) and not all(map(_is_signed, body.transactions)):
+    if isinstance(body, MicroBody) and not all(map(SIGNED.is_signed, body.transactions)):
         return BlockError.INVALID_TRANSACTION
     return None
 
@@ -382,10 +383,6 @@ def _check_signatures(block: Block, _: Lineage, __: BatchRules) -> BlockError | 
     # Only after the producer's signature: the largest body holds seconds of signatures, which a
     # stranger must not ask for.
     return verify_signatures(block)
-
-
-def _is_signed(transaction: Transaction) -> bool:
-    return ed25519.verify(transaction.sender_key, transaction.hash, transaction.signature)
 
 
 def _check_proofs(block: Block, _: Lineage, rules: BatchRules) -> BlockError | None:

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from node.accounts.account import Account
 from node.accounts.transaction import MAX_COINS, Transaction
+from node.blocks.signatures import SIGNED
 from node.chain.view import ChainView
-from node.crypto import ed25519
 from node.net.network import Verdict
 from node.validator.mempool import AddOutcome, Mempool
 from protocols.errors import WireError
@@ -98,14 +98,17 @@ def admit(transaction: Transaction, chain: StateView, mempool: Mempool) -> Refus
     if refusal is not None:
         return refusal
     # Ed25519 over the hash: 50 microseconds, so still on the calling thread.
-    if not ed25519.verify(transaction.sender_key, transaction.hash, transaction.signature):
+    if not SIGNED.is_signed(transaction):
         return Refusal.WRONG_SIGNATURE
     if chain.contains_transaction(transaction.hash):
         return Refusal.KNOWN
     needed = mempool.spent_by(transaction.sender) + transaction.value + transaction.fee
     if chain.account(transaction.sender).balance < needed:
         return Refusal.INSUFFICIENT_FUNDS
-    return _REFUSALS.get(mempool.add(transaction))
+    outcome = mempool.add(transaction)
+    if outcome is AddOutcome.ADDED:
+        SIGNED.note(transaction)
+    return _REFUSALS.get(outcome)
 
 
 def _check_alone(transaction: Transaction, chain: StateView, mempool: Mempool) -> Refusal | None:

@@ -20,7 +20,7 @@ class MempoolLimits:
     max_transactions: int = 20_000
     """More than a minute of full blocks at the default body size."""
     max_bytes: int = 5_000_000
-    """Encoded; some 25,000 small ones. Objects in memory take about five times as much."""
+    """Encoded; some 25,000 small ones. Objects in memory take about eight times as much."""
     max_per_sender: int = 500
     """One account cannot crowd out the others."""
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from node.accounts.transaction import MAX_COINS, Transaction
+from node.blocks.signatures import SIGNED
 from node.gossip.transactions import Judgement, Refusal, admit, judge_transaction
 from node.net.network import Verdict
 from node.validator.mempool import Mempool, MempoolLimits
@@ -41,6 +42,16 @@ def test_a_good_one_is_accepted_and_waits(builder: ChainBuilder) -> None:
 
     assert judge(transaction(), builder, mempool) == Judgement(Verdict.ACCEPT)
     assert mempool.get(transaction().hash) == transaction()
+
+
+def test_only_what_is_taken_is_not_verified_again(builder: ChainBuilder) -> None:
+    taken, too_dear = transaction(nonce=901), transaction(nonce=902, value=COINS)
+    false = replace(transaction(nonce=903), signature=bytes(64))
+
+    for each in (taken, too_dear, false):
+        judge(each, builder)
+
+    assert [each in SIGNED for each in (taken, too_dear, false)] == [True, False, False]
 
 
 @pytest.mark.parametrize("payload", [b"", b"junk", transaction().encode() + b"\0"])

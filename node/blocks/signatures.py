@@ -1,0 +1,51 @@
+"""Signatures of transactions, checked once where they come by gossip first and in a block later.
+
+Whether a signature is good follows from it and from the hash alone, which covers the key, so one
+memory serves every chain of a process. Only what the mempool takes comes in: neither a block of
+unknown transactions nor junk that costs its sender nothing may push out those that wait.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from node.accounts.transaction import Transaction
+from node.crypto import ed25519
+from protocols.types import Hash32
+
+MAX_KNOWN: Final = 32_768
+"""All that wait in a mempool, 20,000, and those of the last blocks. At 200 bytes each."""
+
+
+class SignedTransactions:
+    """Transactions whose signatures were found good, the newest. Usable from any thread."""
+
+    def __init__(
+        self,
+        capacity: int = MAX_KNOWN,
+        verify: Callable[[bytes, bytes, bytes], bool] = ed25519.verify,
+    ) -> None:
+        self._capacity = capacity
+        self._verify = verify
+        self._signatures: dict[Hash32, bytes] = {}
+        self._lock = Lock()
+
+    def __contains__(self, transaction: Transaction) -> bool:
+        """Tell whether this signature of this transaction was found good and is still known."""
+        return self._signatures.get(transaction.hash) == transaction.signature
+
+    def is_signed(self, transaction: Transaction) -> bool:
+        """Tell whether a transaction is signed. Slow unless it is known: 50 microseconds."""
+        return transaction in self or self._verify(
+            transaction.sender_key, transaction.hash, transaction.signature
+        )
+
+    def note(self, transaction: Transaction) -> None:
+        """Know a transaction whose signature was found good."""
+        with self._lock:
+            self._signatures[transaction.hash] = transaction.signature
+            if len(self._signatures) > self._capacity:
+                del self._signatures[next(iter(self._signatures))]
+
+
+SIGNED: Final = SignedTransactions()
