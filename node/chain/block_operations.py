@@ -66,8 +66,8 @@ class BlockOperationView:
     @property
     def holds_accepted(self) -> bool:
         """Whether a final block is still to be executed."""
-        rows = (row for _, row in self._reader.scan(Table.OPERATIONS))
-        return any(_read(row).kind is OperationKind.ACCEPT for row in rows)
+        kinds = (row[0] for _, row in self._reader.scan(Table.OPERATIONS))
+        return OperationKind.ACCEPT in kinds
 
     def snapshot(self, limit: int) -> tuple[QueuedOperation, ...]:
         """Return the first operations, in order. They stay until they are removed."""
@@ -104,7 +104,7 @@ class BlockOperationQueue(BlockOperationView):
             How many they were.
         """
         rows = self._writer.scan(Table.OPERATIONS)
-        keys = [key for key, row in rows if _read(row).height <= height]
+        keys = [key for key, row in rows if _height_of(row) <= height]
         for key in keys:
             self._writer.delete(Table.OPERATIONS, key)
         self._note_length(len(self) - len(keys))
@@ -124,6 +124,10 @@ class BlockOperationQueue(BlockOperationView):
 
 def _key(number: int) -> bytes:
     return number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _height_of(row: bytes) -> Height:
+    return int.from_bytes(row[1:5], "big")
 
 
 def _read(row: bytes) -> BlockOperation:

@@ -1,6 +1,7 @@
 """One connection to one peer: TCP, Noise and Yamux under one name."""
 
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
@@ -40,6 +41,8 @@ class Connection:
         self._serving = 0
         self.peer = channel.peer
         self.remote: HostPort = channel.tcp.remote
+        self.address: Final = format_address(self.remote, self.peer)
+        """Multiaddr of the other end with its peer id."""
         self.is_inbound = is_inbound
         self.muxer = Muxer(channel, limits, is_dialler=not is_inbound, on_stream=self._offer_stream)
         self.nursery: trio.Nursery
@@ -48,11 +51,6 @@ class Connection:
         """The handshake is done."""
         self.asking = trio.Semaphore(limits.max_requests_per_peer)
         """Places for requests of ours."""
-
-    @property
-    def address(self) -> str:
-        """Multiaddr of the other end with its peer id."""
-        return format_address(self.remote, self.peer)
 
     @property
     def bytes_in(self) -> int:
