@@ -81,6 +81,17 @@ def test_operations_up_to_a_height_go_and_the_others_keep_their_order(
     assert queue.prune(5) == 0
 
 
+def test_a_final_block_that_waits_is_seen_behind_others(queue: BlockOperationQueue) -> None:
+    for each in (operation(VERIFY, 1), operation(REJECT, 2**24), operation(VERIFY, 2**24)):
+        queue.enqueue(each)
+    assert not queue.holds_accepted
+
+    queue.enqueue(operation(ACCEPT, 3))
+    queue.enqueue(operation(VERIFY, 4))
+
+    assert queue.holds_accepted
+
+
 def test_an_empty_queue_leaves_nothing_behind() -> None:
     with MemoryStore().write() as writer:
         queue = BlockOperationQueue(writer)
