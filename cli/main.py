@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "run": ("cli.run:run", "Run a node until SIGINT or SIGTERM."),
     "status": ("cli.status:status", "Show what a node is doing."),
     "sync": ("cli.sync:sync", "Show how far a node is, and when it will be there."),
+    "events": ("cli.events:events", "Show what has happened in a node."),
     "health": ("cli.health:health", "Tell whether a node is ready, by exit code."),
     "peers": ("cli.peers:peers", "Show the peers of a node."),
     "block": ("cli.block:block", "Show blocks of a node's chain."),

@@ -13,7 +13,8 @@ from cli.options import config_option, given_settings, settings_options
 from node.config import NodeConfig, load_settings
 from node.daemon import run_daemon
 from node.errors import NodeError
-from node.log import configure_logging
+from node.event_record import EventRecord
+from node.log import Recorder, configure_logging
 from node.net.libp2p.logs import quiet_libraries
 
 
@@ -56,9 +57,14 @@ def run_from_file(file: Path, ready: Callable[[], None]) -> int:
 
 
 def _run(config: NodeConfig, ready: Callable[[], None]) -> int:
-    handler = configure_logging(level=config.log.level, format_=config.log.format)
+    events = EventRecord()
+    handler = configure_logging(
+        level=config.log.level,
+        format_=config.log.format,
+        recorder=Recorder(events, time.monotonic),
+    )
     quiet_libraries(handler, time.monotonic)
-    return run_daemon(config, ready)
+    return run_daemon(config, ready, events)
 
 
 def _nobody_waits() -> None:

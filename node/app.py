@@ -14,7 +14,7 @@ virtual time over a simulated network, memory and a mock clock.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -27,6 +27,7 @@ from node.chain.genesis import Genesis
 from node.clock import WallClock
 from node.crypto.bls import KeyCache
 from node.errors import DataFolderError
+from node.event_record import EventRecord
 from node.keys import NodeKeys
 from node.net.dialer import Dialer
 from node.net.network import Network, PeerRecord
@@ -91,6 +92,8 @@ class NodeParts:
     seeds: tuple[str, ...] = ()
     """Multiaddrs with peer id to keep connections to."""
     status_interval_s: float = 10.0
+    events: EventRecord = field(default_factory=EventRecord)
+    """Where the log of the process puts what happens, if it is the process of this node alone."""
 
 
 class Node:
@@ -216,6 +219,11 @@ class Node:
     def is_established(self) -> bool:
         """Whether the node agrees with enough peers on the head."""
         return self._sync.is_established
+
+    @property
+    def events(self) -> EventRecord:
+        """What has happened of late."""
+        return self._parts.events
 
     def peer_lists(self) -> Mapping[PeerId, str]:
         """Return the list that each connected peer is in."""

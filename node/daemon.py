@@ -19,6 +19,7 @@ from node.app import Node, NodeParts
 from node.chain.genesis import Genesis
 from node.config import NodeConfig
 from node.errors import ConfigError, DataFolderError, NotSyncedError
+from node.event_record import EventRecord
 from node.keys import NodeKeys
 from node.net.libp2p import Libp2pNetwork, NetworkLimits
 from node.process import ProcessRecord, own_start_time
@@ -40,12 +41,13 @@ TIME_IS_UP: Final = "time is up"
 Ready = Callable[[], None]
 
 
-def run_daemon(config: NodeConfig, ready: Ready) -> int:
+def run_daemon(config: NodeConfig, ready: Ready, events: EventRecord) -> int:
     """Run a node until it is told to stop, and return the exit code of its process.
 
     Args:
         config: Settings.
         ready: Called once every listener is bound and process.json is written.
+        events: What the log of this process records.
 
     Raises:
         ConfigError: Genesis or keys cannot be used.
@@ -59,7 +61,7 @@ def run_daemon(config: NodeConfig, ready: Ready) -> int:
     keys = NodeKeys.load(config.keys)
     _check_validator(config, genesis, keys)
     with _data_folder(config) as store:
-        return trio.run(_run, config, genesis, keys, store, ready)
+        return trio.run(_run, config, genesis, keys, store, ready, events)
 
 
 def _check_validator(config: NodeConfig, genesis: Genesis, keys: NodeKeys) -> None:
@@ -86,7 +88,12 @@ def _data_folder(config: NodeConfig) -> Iterator[DiskStore]:
 
 
 async def _run(
-    config: NodeConfig, genesis: Genesis, keys: NodeKeys, store: DiskStore, ready: Ready
+    config: NodeConfig,
+    genesis: Genesis,
+    keys: NodeKeys,
+    store: DiskStore,
+    ready: Ready,
+    events: EventRecord,
 ) -> int:
     clock = SystemClock()
 
@@ -118,6 +125,7 @@ async def _run(
         pivot_interval=config.sync.pivot_interval,
         seeds=config.seeds,
         status_interval_s=config.log.status_s,
+        events=events,
     )
     try:
         node = Node(parts)

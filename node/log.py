@@ -4,16 +4,23 @@ Events are snake_case constants and facts are keywords. Bytes are hashes; they b
 nowhere else. What libraries log through the standard library comes out in the same form.
 
     2026-11-21T07:00:00.123456Z info    sync     rebranched old=4f1a09c2 new=90bb27de reverted=2
+
+A daemon records what it logs, and also what is not severe enough to be shown:
+
+    our loggers --> wall time --> record --shown?--> names --> handler --> standard error
+    libraries ----------------------------------------------------^
 """
 
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import Processor
+
+from node.event_record import EventRecord, plain
 
 SHORT_HASH_BYTES: Final = 4
 """Of a hash in text: enough to tell the blocks of a run apart. JSON has all of it."""
@@ -24,28 +31,37 @@ _UNQUOTED: Final = frozenset(
 )
 
 
-def configure_logging(*, level: str, format_: str, stream: TextIO | None = None) -> logging.Handler:
+def configure_logging(
+    *,
+    level: str,
+    format_: str,
+    stream: TextIO | None = None,
+    recorder: "Recorder | None" = None,
+) -> logging.Handler:
     """Send everything that is logged to one handler. Once per process, after any fork.
 
     Args:
         level: Least severe that is logged: debug, info, warning or error.
         format_: text or json.
         stream: Where to write; standard error if not given.
+        recorder: Gets all events of our own, of any level.
 
     Returns:
         The handler, for filters of noisy libraries.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     render = _render_json if format_ == "json" else _render_text
-    shared: list[Processor] = [
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
+    first: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    names: list[Processor] = [structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level]
+    between: list[Processor] = []
+    if recorder is not None:
+        between = [recorder.record, _DropBelow(level)]
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-        foreign_pre_chain=shared,
+        foreign_pre_chain=[*first, *names],
     )
     handler.setFormatter(formatter)
     root = logging.getLogger()
@@ -53,13 +69,53 @@ def configure_logging(*, level: str, format_: str, stream: TextIO | None = None)
     root.setLevel(level.upper())
     # A full disk or a closed pipe must not end the node, nor fill what is left with complaints.
     logging.raiseExceptions = False
+    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[*first, *between, *names, *last],
+        # What is recorded must not be dropped before that.
+        wrapper_class=structlog.make_filtering_bound_logger(
+            _LEVELS[level if recorder is None else "debug"]
+        ),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
     return handler
+
+
+class Recorder:
+    """Puts each event into a record before anything is decided about its log line."""
+
+    def __init__(self, record: EventRecord, clock: Callable[[], float]) -> None:
+        """Start now: that is second 0 of the record.
+
+        Args:
+            record: Of the one node of this process.
+            clock: Monotonic, seconds.
+        """
+        self._events = record
+        self._clock = clock
+        self._start = clock()
+
+    def record(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Record an event, as a processor that changes nothing."""
+        facts = {**event}
+        type_, time = facts.pop("event"), facts.pop("timestamp")
+        self._events.add(type_, facts, time=time, now=self._clock() - self._start)
+        return event
+
+
+class _DropBelow:
+    """Ends the way of what is less severe than what is shown."""
+
+    def __init__(self, level: str) -> None:
+        self._dropped = frozenset(name for name in _LEVELS if _LEVELS[name] < _LEVELS[level])
+
+    def __call__(
+        self, _: Any, method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        if method in self._dropped:
+            raise structlog.DropEvent
+        return event
 
 
 _LEVELS: Final = {
@@ -72,7 +128,7 @@ _LEVELS: Final = {
 
 def _render_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     leading = {name: event.pop(name) for name in _LEADING if name in event}
-    return json.dumps({**leading, **event}, default=_plain)
+    return json.dumps({**leading, **event}, default=plain)
 
 
 def _render_text(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
@@ -81,10 +137,6 @@ def _render_text(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     facts = "".join(f" {key}={_text(value)}" for key, value in event.items())
     line = f"{timestamp} {level:<7} {logger:<8} {_one_line(str(name))}{facts}"
     return f"{line}\n{exception}" if exception else line
-
-
-def _plain(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _text(value: Any) -> str:

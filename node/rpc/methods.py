@@ -2,8 +2,9 @@
 
 Names and shapes follow the Albatross JSON-RPC interface where the thing exists there; results are
 `{data, metadata}` with the head that they were read at, and for what this node does not have with
-the peer that has proven it and our block that it is proven by. `getStatus`, `awaitStatus` and
-`shutdown` are ours, and so is `askPeers`: false for what is stored here only.
+the peer that has proven it and our block that it is proven by. `getStatus`, `awaitStatus`,
+`getEvents`, `awaitEvents` and `shutdown` are ours, and so is `askPeers`: false for what is stored
+here only.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from node.accounts.transaction import Transaction
 from node.rpc.block_json import peer_json
+from node.rpc.events import MAX_SEQUENCE, MAX_WAIT_S, await_events, events
 from node.rpc.json_rpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -34,10 +36,6 @@ from protocols.errors import WireError
 
 MAX_TRANSACTION_BYTES: Final = 512
 """A transaction with all its data takes 250."""
-
-MAX_SEQUENCE: Final = 2**53
-MAX_WAIT_S: Final = 60.0
-"""Longest that a question for news is held; whoever wants to wait longer asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +152,8 @@ METHODS: Final = {
     "getPolicyConstants": Method((), _policy_constants),
     "getStatus": Method((), _status),
     "awaitStatus": Method(("after", "timeout_s"), _await_status),
+    "getEvents": Method(("since", "limit"), events),
+    "awaitEvents": Method(("since", "timeout_s", "limit"), await_events),
     "shutdown": Method((), _shutdown, is_admin=True),
 }
 """By name. Unauthenticated ones change nothing but the transactions that wait for a block."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from node.accounts.transaction import Transaction
 from node.chain.reading import ChainReader
+from node.event_record import EventRecord
 from node.net.network import PeerRecord
 from node.sync.proofs.questions import Question
 from node.sync.proofs.search import Proven, Unproven
@@ -34,6 +35,11 @@ class NodeView(Protocol):
     @property
     def is_established(self) -> bool:
         """Whether the node agrees with enough peers on the head."""
+        ...
+
+    @property
+    def events(self) -> EventRecord:
+        """What has happened of late."""
         ...
 
     def peer_lists(self) -> Mapping[PeerId, str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import structlog
+import trio
 
 from node.errors import Fault, PeerFaultError, UnavailableError
 from node.net.network import Network
@@ -40,15 +41,43 @@ async def ask_peer(
         in_thread: Decode what is large in a worker thread.
     """
     try:
-        answer = await network.request(peer, protocol, payload)
+        answer = await _request(network, peer, protocol, payload)
         if len(answer) < DECODE_IN_THREAD_BYTES:
             return decode(answer)
         return await carry_out(lambda: decode(answer), in_thread=in_thread)
-    except UnavailableError as error:
-        log.debug("request_failed", peer=peer, reason=str(error))
+    except UnavailableError:
+        # Told already, and nobody's fault.
+        pass
     except PeerFaultError as error:
         network.report(error.peer, error.fault)
     except WireError as error:
         log.info("answer_malformed", peer=peer, reason=str(error))
         network.report(peer, Fault.MALFORMED)
     return None
+
+
+async def _request(
+    network: Network, peer: PeerId, protocol: RequestProtocol, payload: bytes
+) -> bytes:
+    """Ask, and tell of each step. Seconds count from the question."""
+    told = log.bind(peer=peer, protocol=protocol.value)
+    told.debug("request_sent")
+    began = trio.current_time()
+    try:
+        answer = await network.request(peer, protocol, payload)
+    except UnavailableError as error:
+        told.debug("request_failed", reason=str(error), seconds=_since(began))
+        raise
+    except PeerFaultError as error:
+        told.debug("request_failed", reason=error.fault.value, seconds=_since(began))
+        raise
+    except trio.Cancelled:
+        # It takes longer than whoever asks will wait, or nobody needs the answer any more.
+        told.debug("request_cancelled", seconds=_since(began))
+        raise
+    told.debug("request_answered", bytes=len(answer), seconds=_since(began))
+    return answer
+
+
+def _since(began: float) -> float:
+    return round(trio.current_time() - began, 6)

@@ -14,9 +14,9 @@
     state_restarted     everything is fetched again, and why
     block_dropped       a block above the macro head cannot be executed
 
-and at level debug `range_received` and `batch_executed`. How an attempt has ended, `state_synced`,
-`state_sync_failed` or, with the next one begun at once, `state_sync_superseded`, is told by whoever
-makes the next one.
+and at level debug `batch_executed`, and what the accounts journal tells. How an attempt has ended,
+`state_synced`, `state_sync_failed` or, with the next one begun at once, `state_sync_superseded`, is
+told by whoever makes the next one.
 """
 
 from typing import Any, Final
@@ -99,11 +99,6 @@ def note_coverage(percent: int, progress: StateProgress) -> None:
     )
 
 
-def note_range(leaves: int) -> None:
-    """Tell of accounts that were proven."""
-    log.debug("range_received", leaves=leaves)
-
-
 def note_reached(part: str, target: SyncTarget) -> None:
     """Tell of a syncer that is done with a target."""
     log.info("part_reached", part=part, target=target.number)
@@ -146,4 +141,4 @@ def note_batch(count: int) -> None:
 
 def note_dropped(invalid: InvalidBlock) -> None:
     """Tell of a block that is not true to its state."""
-    log.warning("block_dropped", block=invalid.hash.hex()[:16], reason=invalid.error.value)
+    log.warning("block_dropped", block=invalid.hash, reason=invalid.error.value)

@@ -11,6 +11,7 @@ from node.chain.history_tree import Peaks
 from node.chain.retention import STATE_BATCHES
 from node.errors import Fault
 from node.services import state_journal as journal
+from node.services.accounts_journal import AccountsJournal
 from node.services.progress import Milestones
 from node.services.state_answers import Ask
 from node.storage.store import Store, Writer
@@ -207,6 +208,7 @@ class AccountsPart(_MachinePart[StateEffect]):
         self.restarts = 0
         """Times that what was stored turned out to be of no use, in part or at all."""
         self._milestones = Milestones()
+        self._journal = AccountsJournal()
         self._waiting: SyncTarget | None = None
         """The target that it does not go for before blocks below it are stored."""
 
@@ -250,7 +252,7 @@ class AccountsPart(_MachinePart[StateEffect]):
         """Take an event, and have done what follows from it."""
         if isinstance(event, RangeChecked) and event.records is not None:
             self.leaves += len(event.records)
-            journal.note_range(len(event.records))
+        self._journal.on_event(event, trio.current_time())
         super().feed(event)
         if isinstance(event, JobDone):
             self._note_coverage()
@@ -262,6 +264,7 @@ class AccountsPart(_MachinePart[StateEffect]):
             journal.note_coverage(percent, progress)
 
     def _perform(self, effect: StateEffect) -> None:
+        self._journal.on_effect(effect, trio.current_time())
         match effect:
             case AskRange() | AskChanges() | AskSubtrees():
                 self._outside.ask(self.name, effect)

@@ -82,6 +82,9 @@ class StatusBoard:
 
     def _look(self) -> None:
         before, self._facts = self._facts, self._read()
+        if before["phase"] != self._facts["phase"]:
+            phases = {"before": before["phase"], "phase": self._facts["phase"]}
+            log.debug("phase_changed", **phases, height=self._facts["height"])
         now = trio.current_time()
         self._progress = self._measure(now)
         self._facts |= self._progress

@@ -25,6 +25,7 @@ from node.gossip.blocks import verdicts_of, verdicts_on_stored
 from node.gossip.intake import AnnouncementIntake
 from node.net.network import GossipMessage, Network, NetworkEvent, Verdict
 from node.profiles import MacroSyncKind
+from node.services import sync_journal as journal
 from node.services.asking import ask_peer
 from node.services.chain_writer import ChainWriter
 from node.services.lanes import Lanes, take_waiting
@@ -254,7 +255,7 @@ class SyncService:
                 nursery.start_soon(self._disconnect, effect)
 
     async def _publish(self, event: SyncEvent) -> None:
-        log.debug("sync_event", kind=type(event).__name__)
+        journal.note_sync(event)
         for consumer in tuple(self._consumers):
             try:
                 await consumer.send(event)
@@ -263,11 +264,14 @@ class SyncService:
 
     async def _pump_peers(self, events: trio.MemoryReceiveChannel[NetworkEvent]) -> None:
         async for event in events:
+            journal.note_peer(event)
             await self._lanes.send(Lane.CONTROL, event)
 
     async def _pump_chain(self) -> None:
         async for event in self._chain_events:
             events = (event, *take_waiting(self._chain_events))
+            for each in events:
+                journal.note_chain(each)
             await self._lanes.send(Lane.CONTROL, ChainChanged(events))
 
     async def _pump_news(self, subscription: trio.MemoryReceiveChannel[GossipMessage]) -> None:
@@ -275,6 +279,7 @@ class SyncService:
             await self._lanes.send(Lane.NEWS, message)
 
     async def _push(self, push: PushBlocks) -> None:
+        began = trio.current_time()
         if push.voting_keys:
             await self._work(lambda: [self._keys.key(key) for key in push.voting_keys])
         is_judged = not (push.headers or push.bodies)
@@ -296,10 +301,12 @@ class SyncService:
         results = await self._writer.push(push.blocks, before_commit=before_commit)
         if not is_judged:
             judge(0, results[0])
+        journal.note_push(push, results, trio.current_time() - began)
         await self._lanes.send(Lane.CONTROL, PushFinished(push.id, results))
 
     async def _adopt(self, effect: AdoptMacroBlocks | AdoptBatches | ResetChain) -> None:
         results: tuple[PushResult, ...] = ()
+        began = trio.current_time()
         match effect:
             case AdoptMacroBlocks():
                 results = await self._writer.adopt_macro_blocks(
@@ -310,6 +317,8 @@ class SyncService:
             case ResetChain():
                 log.warning("chain_reset", height=self._chain.head.number)
                 await self._writer.reset_to_genesis()
+        if not isinstance(effect, ResetChain):
+            journal.note_adoption(effect, results, trio.current_time() - began)
         await self._lanes.send(Lane.CONTROL, PushFinished(effect.id, results))
 
     async def _check_quorum(self, check: CheckQuorum) -> None:

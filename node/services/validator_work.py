@@ -5,12 +5,14 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 import structlog
+import trio
 
 from node.blocks.block import Block
 from node.chain.results import Orphan, Pushed, PushOutcome
 from node.net.network import Network
 from node.services.block_publisher import publish_block
 from node.services.chain_writer import ChainWriter
+from node.services.sync_journal import outcome_of
 from node.services.workers import carry_out
 from node.validator.signer import Signer
 from protocols.ids import Topic
@@ -57,7 +59,15 @@ class ValidatorWork:
 
     async def push_and_publish(self, block: Block) -> bool:
         """Push a block of ours; announce it and return True if it is the new head."""
+        began = trio.current_time()
         (result,) = await self._writer.push([block])
+        log.debug(
+            "own_block_pushed",
+            number=block.number,
+            block=block.hash,
+            outcome=outcome_of(result),
+            seconds=round(trio.current_time() - began, 6),
+        )
         if isinstance(result, Pushed):
             if result.outcome in (PushOutcome.EXTENDED, PushOutcome.REBRANCHED):
                 await publish_block(self._network, block)

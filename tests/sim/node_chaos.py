@@ -120,7 +120,10 @@ def run_chaos(seed: int) -> NodeChaos:
 
 def main(arguments: Sequence[str]) -> None:
     """Print the transcript of a seed."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
     sys.stdout.write(run_chaos(int(arguments[0])).transcript() + "\n")
 
 

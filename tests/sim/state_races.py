@@ -29,7 +29,10 @@ REPORTED: Final = 250
 
 def run_seed(suite: str, seed: int) -> None:
     """Run one seed; raise what goes wrong."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
     SUITES[suite](seed)
 
 

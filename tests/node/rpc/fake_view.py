@@ -8,6 +8,7 @@ import trio
 
 from node.accounts.transaction import Transaction
 from node.chain.reading import ChainReader
+from node.event_record import EventRecord
 from node.net.network import PeerRecord
 from node.sync.proofs.questions import Question
 from node.sync.proofs.search import Proven, Unproven
@@ -28,6 +29,7 @@ class FakeView:
     refusal: str | None = None
     submitted: list[Transaction] = field(default_factory=list)
     asked_after: list[tuple[int, float]] = field(default_factory=list)
+    events: EventRecord = field(default_factory=EventRecord)
     stopped: int = 0
     provers: Mapping[str, Prover] = field(default_factory=dict)
     """Peers that are asked for proofs, in this order."""

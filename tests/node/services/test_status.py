@@ -1,5 +1,6 @@
 """News of a node, in virtual time."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,10 @@ class Told:
         return dict(self.facts)
 
 
+def status_lines(lines: list[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    return [line for line in lines if line["event"] == "status"]
+
+
 async def test_a_state_sync_is_measured_in_accounts(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -62,9 +67,10 @@ async def test_a_state_sync_is_measured_in_accounts(
 
     assert told.board.progress["rate"] == pytest.approx(100, rel=0.2)
     assert told.board.progress["eta_s"] is not None
-    assert lines[0]["queued"] == 4
-    assert lines[0]["target"] == 60
-    assert lines[0]["state"] == "running"
+    first = status_lines(lines)[0]
+    assert first["queued"] == 4
+    assert first["target"] == 60
+    assert first["state"] == "running"
 
 
 async def test_a_state_that_is_being_finalized_has_no_rate(
@@ -213,8 +219,8 @@ async def test_the_status_line(autojump_clock: MockClock, nursery: trio.Nursery)
     lines: list[tuple[float, str, int]] = []
 
     def note(_logger: object, _name: str, event: EventDict) -> EventDict:
-        lines.append((trio.current_time(), event["phase"], event["height"]))
-        assert event["event"] == "status"
+        if event["event"] == "status":
+            lines.append((trio.current_time(), event["phase"], event["height"]))
         assert "other" not in event
         return event
 
@@ -236,6 +242,21 @@ async def test_the_status_line(autojump_clock: MockClock, nursery: trio.Nursery)
     assert changed == (3.2, "live", 4)
     assert later[1:] == ("live", 5)
     assert changed[0] + 10 <= later[0] <= changed[0] + 10 + LOOK_INTERVAL_S
+
+
+async def test_another_phase_is_an_event(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    told = Told()
+    with capture_logs() as lines:
+        await nursery.start(told.board.run)
+        for phase, height in (("macro_sync", 1), ("macro_sync", 2), ("live", 3)):
+            told.facts |= {"phase": phase, "height": height}
+            await trio.sleep(1)
+    changes = [line for line in lines if line["event"] == "phase_changed"]
+    assert [(line["before"], line["phase"], line["height"]) for line in changes] == [
+        ("searching", "macro_sync", 1),
+        ("macro_sync", "live", 3),
+    ]
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("interval_s", [0.1, 2.0])
@@ -263,7 +284,7 @@ async def test_on_the_way_it_tells_the_rate_and_the_time_left(
         told.facts |= {"phase": "live", "target": None, "height": 1000}
         await trio.sleep(1)
 
-    steady = lines[1]
+    steady = status_lines(lines)[1]
     assert (steady["target"], steady["rate"]) == (1000, pytest.approx(10, rel=0.1))
     low, high = steady["eta_s"]
     assert 80 <= low <= high <= 100
