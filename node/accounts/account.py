@@ -33,8 +33,7 @@ class Account:
 
     def encode(self) -> bytes:
         """Return the stored form of an account that has coins."""
-        assert 0 < self.balance <= MAX_COINS
-        return self.balance.to_bytes(ACCOUNT_BYTES, "big")
+        return encode_balance(self.balance)
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -43,9 +42,25 @@ class Account:
         Raises:
             WireError: Not exactly one account, or one without coins.
         """
-        if len(payload) != ACCOUNT_BYTES or payload[0] != BASIC:
-            raise WireError("Account", f"not {ACCOUNT_BYTES} bytes of kind {BASIC}")
-        balance = int.from_bytes(payload, "big")
-        if not 0 < balance <= MAX_COINS:
-            raise WireError("Account", "balance out of range")
-        return cls(balance)
+        return cls(decode_balance(payload))
+
+
+def encode_balance(balance: int) -> bytes:
+    """Return the stored form of an account with some coins, 1..MAX_COINS."""
+    assert 0 < balance <= MAX_COINS
+    # The kind is the first byte.
+    return balance.to_bytes(ACCOUNT_BYTES, "big")
+
+
+def decode_balance(payload: bytes) -> int:
+    """Return the coins of a stored account.
+
+    Raises:
+        WireError: Not exactly one account, or one without coins.
+    """
+    if len(payload) != ACCOUNT_BYTES or payload[0] != BASIC:
+        raise WireError("Account", f"not {ACCOUNT_BYTES} bytes of kind {BASIC}")
+    balance = int.from_bytes(payload, "big")
+    if not 0 < balance <= MAX_COINS:
+        raise WireError("Account", "balance out of range")
+    return balance

@@ -12,6 +12,7 @@ Lengths are big-endian. Length 0 stands for "no account", because a value is nev
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple, Self
 
 from node.accounts.pages import MAX_VALUE_BYTES
@@ -33,7 +34,7 @@ class Change(NamedTuple):
     new: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Diff:
     """All accounts that a block changes, ascending by address, none of them unchanged."""
 
@@ -55,17 +56,26 @@ class Diff:
 
     def encode_changes(self) -> bytes:
         """Return addresses and new values only: all that another node needs."""
-        parts: list[bytes] = []
-        for address, _, new in self.entries:
-            parts += address, _measured(new)
+        parts = self._parts.copy()
+        del parts[1::3]
         return b"".join(parts)
 
     def encode(self) -> bytes:
         """Return the stored form."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        # Stored twice, to be undone and to be handed on.
+        return b"".join(self._parts)
+
+    @cached_property
+    def _parts(self) -> list[bytes]:
+        """Address, old value and new value of each account, one after the other."""
         parts: list[bytes] = []
         for address, old, new in self.entries:
             parts += address, _measured(old), _measured(new)
-        return b"".join(parts)
+        return parts
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:

@@ -10,7 +10,7 @@ a fee or reward that would is cut, because a network must not halt over its own 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.accounts.account import REWARD_POT, Account
+from node.accounts.account import REWARD_POT, decode_balance, encode_balance
 from node.accounts.diff import Change, Diff
 from node.accounts.transaction import MAX_COINS, Transaction
 from node.accounts.trie import TrieUpdate, plan, update
@@ -53,7 +53,7 @@ class Ledger:
         balance = self._balances.get(address)
         if balance is None:
             stored = self._reader.get(Table.ACCOUNTS, address)
-            balance = 0 if stored is None else Account.decode(stored).balance
+            balance = 0 if stored is None else decode_balance(stored)
             self._stored[address] = stored
             self._balances[address] = balance
         return balance
@@ -83,9 +83,9 @@ class Ledger:
     def diff(self) -> Diff:
         """Return all changes so far."""
         entries = []
-        for address in sorted(self._balances):
-            balance, old = self._balances[address], self._stored[address]
-            new = Account(balance).encode() if balance else None
+        for address, balance in sorted(self._balances.items()):
+            old = self._stored[address]
+            new = encode_balance(balance) if balance else None
             if old != new:
                 entries.append(Change(address, old, new))
         return Diff(tuple(entries))

@@ -21,7 +21,6 @@ odd last one stands in the high half).
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -80,10 +79,18 @@ ROOT: Final = Place(0, b"")
 
 def place_above(address: bytes, depth: int) -> Place:
     """Return the place at a depth, 0..40, that an address lies below."""
-    prefix = address[: (depth + 1) >> 1]
-    if depth % 2:
-        prefix = prefix[:-1] + bytes((prefix[-1] & 0xF0,))
-    return Place(depth, prefix)
+    return Place(depth, prefix_of(address, depth))
+
+
+def prefix_of(address: bytes, depth: int) -> bytes:
+    """Return the prefix of the place at a depth, 0..40, that an address lies below."""
+    whole = address[: depth >> 1]
+    return whole + bytes((address[depth >> 1] & 0xF0,)) if depth & 1 else whole
+
+
+def branch_key(address: bytes, depth: int) -> bytes:
+    """Return the store key of the branch at a depth, 0..40, that an address lies below."""
+    return bytes((depth,)) + prefix_of(address, depth)
 
 
 class Child(NamedTuple):
@@ -103,9 +110,16 @@ CHILD_BYTES: Final = _CHILD.size
 pack_child: Final = _CHILD.pack
 """Encode a child: its count, then its hash."""
 
+_COUNT: Final = Struct(">Q")
+
 _COUNTS: Final = Struct(">" + f"Q{HASH_BYTES}x" * FAN_OUT)
 
 BRANCH_BYTES: Final = FAN_OUT * CHILD_BYTES
+
+CHILD_PLACES: Final = tuple(
+    slice(start, start + CHILD_BYTES) for start in range(0, BRANCH_BYTES, CHILD_BYTES)
+)
+"""Where each child stands in a branch."""
 
 
 def nibble_at(address: bytes, depth: int) -> int:
@@ -123,6 +137,8 @@ def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> i
         first: Index of the first of them.
         end: Index behind the last.
     """
+    if first + 1 == end:
+        return end
     address, index = addresses[first], depth >> 1
     byte = address[index] + 1 if depth % 2 else (address[index] | 0x0F) + 1
     if byte > 0xFF:
@@ -132,7 +148,7 @@ def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> i
 
 def hash_page(records: Collection[Record]) -> Hash32:
     """Hash records that are in address order."""
-    lengths = set(map(len, map(itemgetter(1), records)))
+    lengths = {len(value) for _, value in records}
     if len(lengths) == 1:
         head = lengths.pop().to_bytes(2, "big")
         # Address, head, value: a record joined by its head, without a step of Python for each.
@@ -150,6 +166,17 @@ EMPTY_ROOT: Final = hash_page(())
 def page_child(records: Sequence[Record]) -> Child:
     """Return what a branch says of a page, which may be empty."""
     return Child(len(records), hash_page(records)) if records else NO_CHILD
+
+
+def unpack_child(encoded: bytes) -> Child:
+    """Read an encoded child."""
+    return Child._make(_CHILD.unpack(encoded))
+
+
+def count_of(encoded: bytes) -> int:
+    """Return how many accounts an encoded child stands for."""
+    count: int = _COUNT.unpack_from(encoded)[0]
+    return count
 
 
 def child_at(branch: bytes | bytearray, nibble: int) -> Child:

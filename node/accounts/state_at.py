@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from node.accounts.state_history import GROUP_BYTES, HEIGHT_BYTES, groups_above, patched
+from node.accounts.branch_patch import patched
+from node.accounts.state_history import GROUP_BYTES, HEIGHT_BYTES, groups_above
 from node.chain.block_store import height_key
 from node.storage.store import Reader, Table
 from protocols.types import ADDRESS_BYTES, Height

@@ -2,26 +2,21 @@
 
     DIFFS          height                        -> diff of the block; none if it changed nothing
     OLD_ACCOUNTS   group, address, height        -> value before the block, empty for no account
-    OLD_BRANCHES   group, branch key, height     -> given: 2 bytes, count and hash of each changed
-                                                    child before the block; empty for no branch
+    OLD_BRANCHES   group, branch key, height     -> what leads back to the branch before the block
     META           "oldest_state"                -> first height whose state can be presented
 
 A group is 32 heights. Writes lie close together, one group after the other, and are deleted by
-groups; a lookup looks once into each group and not once into each block. Old branches hold only
-the children that changed, which is a tenth of their size in a large state.
+groups; a lookup looks once into each group and not once into each block.
 
 What is no longer presented goes little by little: some rows when a batch becomes final, and with
 each block twice as many as it adds. So no commit takes long, and less is left after every block.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import compress, islice
-from operator import ne
-from struct import Struct
+from itertools import islice
 from typing import Final
 
+from node.accounts.branch_patch import NEW_BRANCH
 from node.accounts.diff import EMPTY_DIFF, Diff, changes_of
-from node.accounts.pages import BRANCH_BYTES, CHILD_BYTES, FAN_OUT
 from node.accounts.trie import TrieUpdate
 from node.chain.block_store import height_key
 from node.storage.store import Reader, Table, Writer, delete_range
@@ -42,12 +37,6 @@ GROUP_BYTES: Final = 4
 HEIGHT_BYTES: Final = 4
 
 _OLDEST_KEY: Final = b"oldest_state"
-
-_MAP_BYTES: Final = 2
-
-_NO_BRANCH: Final = bytes(BRANCH_BYTES)
-
-_CHILDREN: Final = Struct(f"{CHILD_BYTES}s" * FAN_OUT)
 
 
 def begin(writer: Writer, height: Height) -> None:
@@ -73,10 +62,9 @@ def record(writer: Writer, height: Height, diff: Diff, update: TrieUpdate) -> No
         writer.put(Table.DIFFS, suffix, diff.encode())
     accounts = [(group + address + suffix, old or b"") for address, old, _ in diff.entries]
     writer.put_many(Table.OLD_ACCOUNTS, accounts)
-    replaced = update.replaced
     patches = [
-        (group + key + suffix, backward_patch(replaced.get(key), after))
-        for key, after in sorted(update.branches.items())
+        (group + key + suffix, update.patches.get(key, NEW_BRANCH))
+        for key in sorted(update.branches)
     ]
     writer.put_many(Table.OLD_BRANCHES, patches)
     _delete_old(writer, PRUNED_PER_ROW * (len(accounts) + len(patches)))
@@ -129,49 +117,6 @@ def diff_at(reader: Reader, height: Height) -> Diff:
 def changes_at(reader: Reader, height: Height) -> bytes:
     """Return what the block at a height changes, as its diff root has it, as `diff_at` does."""
     return changes_of(reader.get(Table.DIFFS, height_key(height)) or b"")
-
-
-def backward_patch(before: bytes | None, after: bytes | None) -> bytes:
-    """Return what leads from a branch back to what it was, None standing for no branch."""
-    if before is None:
-        return b""
-    old = _CHILDREN.unpack(before)
-    changed = tuple(compress(range(FAN_OUT), map(ne, old, _CHILDREN.unpack(after or _NO_BRANCH))))
-    given = sum(1 << nibble for nibble in changed)
-    return given.to_bytes(_MAP_BYTES, "big") + b"".join(old[nibble] for nibble in changed)
-
-
-def patched(after: bytes | None, patches: Iterable[bytes]) -> bytes | None:
-    """Return what a branch was before several blocks.
-
-    Args:
-        after: What it is after them.
-        patches: What `backward_patch` has noted for each that changed it, the oldest block first.
-    """
-    children: dict[int, bytes] = {}
-    for patch in patches:
-        if not patch:
-            after = None
-            break
-        # What the first of the blocks replaced is what was there, whatever later ones replaced.
-        for nibble, child in _changed_children(patch):
-            children.setdefault(nibble, child)
-    if after is None and not children:
-        return None
-    branch = bytearray(after or _NO_BRANCH)
-    for nibble, child in children.items():
-        branch[nibble * CHILD_BYTES : (nibble + 1) * CHILD_BYTES] = child
-    return bytes(branch)
-
-
-def _changed_children(patch: bytes) -> Iterator[tuple[int, bytes]]:
-    given = int.from_bytes(patch[:_MAP_BYTES], "big")
-    position = _MAP_BYTES
-    while given:
-        lowest = given & -given
-        yield lowest.bit_length() - 1, patch[position : position + CHILD_BYTES]
-        position += CHILD_BYTES
-        given ^= lowest
 
 
 def _delete_old(writer: Writer, limit: int) -> None:

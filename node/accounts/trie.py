@@ -10,13 +10,15 @@ branches above the changed accounts and nothing else.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from typing import Final, TypeAlias
 
+from node.accounts.branch_patch import patch_of, patch_of_gone
 from node.accounts.bulk import hash_subtree
 from node.accounts.pages import (
+    CHILD_PLACES,
     EMPTY_ROOT,
     FAN_OUT,
     PAGE_ACCOUNTS,
@@ -25,15 +27,20 @@ from node.accounts.pages import (
     Place,
     Record,
     accounts_below,
+    branch_key,
     build_subtree,
-    child_at,
+    count_of,
     encode_branch,
+    group_end,
     hash_branch,
+    hash_page,
     nibble_at,
+    pack_child,
     page_child,
-    put_child,
+    prefix_of,
     root_from_records,
     root_of,
+    unpack_child,
 )
 from node.accounts.records import Records, records_of
 from node.storage.store import Reader, Table, Writer, delete_range
@@ -63,8 +70,9 @@ class TrieUpdate:
     """New value by address, None to delete."""
     branches: Mapping[bytes, bytes | None]
     """Encoded branch by store key, None to delete."""
-    replaced: Mapping[bytes, bytes]
-    """What is stored at those store keys now, where there is a branch."""
+    patches: Mapping[bytes, bytes]
+    """What leads from each of those branches that is stored now back to what it is now, by store
+    key; see `node.accounts.branch_patch`."""
 
     def write(self, writer: Writer) -> None:
         """Carry it out. The state must still be the one that it was planned over."""
@@ -88,14 +96,11 @@ def plan(reader: Reader, changes: Mapping[Address, bytes | None]) -> TrieUpdate:
         changes: New value by address; None deletes, and a missing account may be deleted.
     """
     if not changes:
-        return TrieUpdate(root=root(reader), accounts={}, branches={}, replaced={})
-    planner = _Planner(reader)
-    child = planner.update_root(sorted(changes.items()))
+        return TrieUpdate(root=root(reader), accounts={}, branches={}, patches={})
+    planner = _Planner(reader, sorted(changes.items()))
+    child = planner.update_root()
     return TrieUpdate(
-        root=root_of(child),
-        accounts=changes,
-        branches=planner.branches,
-        replaced=planner.replaced,
+        root=root_of(child), accounts=changes, branches=planner.branches, patches=planner.patches
     )
 
 
@@ -116,60 +121,79 @@ _Change: TypeAlias = tuple[Address, bytes | None]
 
 
 class _Planner:
-    """Walks down to the changed accounts and collects the branches on the way back up."""
+    """Walks down to the changed accounts and collects the branches on the way back up.
 
-    def __init__(self, reader: Reader) -> None:
+    A subtree is told by its depth and by which of the changes lie in it: `first`, the index of the
+    first one, and `end`, the index behind the last one. What a branch says of a subtree is handed
+    up in its encoding, because it is written as it is and hardly ever looked into.
+    """
+
+    def __init__(self, reader: Reader, changes: Sequence[_Change]) -> None:
+        """Begin to plan changes, ascending by address, of which there is at least one."""
         self._reader = reader
+        self._changes = changes
+        self._addresses = [address for address, _ in changes]
         self.branches: dict[bytes, bytes | None] = {}
-        self.replaced: dict[bytes, bytes] = {}
+        self.patches: dict[bytes, bytes] = {}
 
-    def update_root(self, changes: list[_Change]) -> Child:
-        """Apply changes, ascending by address, to the whole trie."""
+    def update_root(self) -> Child:
+        """Apply the changes to the whole trie."""
+        end = len(self._changes)
         branch = self._reader.get(Table.BRANCHES, ROOT.key)
         if branch is None:
-            return build_subtree(ROOT, self._changed_records(ROOT, changes), self.branches)
-        return self._update_branch(ROOT, accounts_below(branch), changes)
+            return unpack_child(self._update_page(0, None, 0, end))
+        return unpack_child(self._update_branch(0, accounts_below(branch), 0, end))
 
-    def _update(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
-        if accounts > PAGE_ACCOUNTS:
-            return self._update_branch(place, accounts, changes)
-        return build_subtree(place, self._changed_records(place, changes), self.branches)
+    def _update_branch(self, depth: int, accounts: int, first: int, end: int) -> bytes:
+        key = branch_key(self._addresses[first], depth)
+        stored = self._reader.get(Table.BRANCHES, key)
+        assert stored is not None, f"no branch {key.hex()}"
+        branch, after = bytearray(stored), accounts
+        given, replaced = 0, []
+        low = first
+        while low < end:
+            high = group_end(self._addresses, depth, low, end)
+            nibble = nibble_at(self._addresses[low], depth)
+            place = CHILD_PLACES[nibble]
+            old = stored[place]
+            count = count_of(old)
+            update = self._update_branch if count > PAGE_ACCOUNTS else self._update_page
+            new = update(depth + 1, count, low, high)
+            if new != old:
+                branch[place] = new
+                after += count_of(new) - count
+                given |= 1 << nibble
+                replaced.append(old)
+            low = high
+        if after <= PAGE_ACCOUNTS:
+            # Children that were branches are pages by now and have noted their own end.
+            self.branches[key], self.patches[key] = None, patch_of_gone(stored)
+            return self._update_page(depth, accounts, first, end)
+        self.branches[key], self.patches[key] = bytes(branch), patch_of(given, replaced)
+        return pack_child(after, hash_branch(branch))
 
-    def _update_branch(self, place: Place, accounts: int, changes: list[_Change]) -> Child:
-        stored = self._reader.get(Table.BRANCHES, place.key)
-        assert stored is not None, f"no branch at {place}"
-        self.replaced[place.key] = stored
-        branch = bytearray(stored)
-        for nibble, group in _by_nibble(changes, place.depth):
-            before = child_at(branch, nibble)
-            after = self._update(place.child(nibble), before.accounts, group)
-            put_child(branch, nibble, after)
-            accounts += after.accounts - before.accounts
-        if accounts > PAGE_ACCOUNTS:
-            self.branches[place.key] = bytes(branch)
-            return Child(accounts, hash_branch(branch))
-        # Children that were branches are pages by now and have noted their own end.
-        self.branches[place.key] = None
-        return page_child(self._changed_records(place, changes))
-
-    def _changed_records(self, place: Place, changes: list[_Change]) -> list[Record]:
-        stored = self._reader.scan(Table.ACCOUNTS, place.prefix, place.end)
-        records: dict[bytes, bytes] = dict(stored)
-        for address, value in changes:
-            if value is None:
-                records.pop(address, None)
-            else:
-                records[address] = value
-        return sorted(records.items())
+    def _update_page(self, depth: int, accounts: int | None, first: int, end: int) -> bytes:
+        """Change a page, or what is to be one, of so many accounts; None for all that there are."""
+        prefix = prefix_of(self._addresses[first], depth)
+        # Counted and not compared with where the page ends: half of what it costs to read it.
+        records = list(islice(self._reader.scan(Table.ACCOUNTS, prefix), accounts))
+        changed = _changed_records(records, self._changes[first:end])
+        if 0 < len(changed) <= PAGE_ACCOUNTS:
+            return pack_child(len(changed), hash_page(changed))
+        return pack_child(*build_subtree(Place(depth, prefix), changed, self.branches))
 
 
-def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:
-    """Split changes, ascending by address, by the nibble that decides at a depth."""
-    if len(changes) == 1:
-        yield nibble_at(changes[0][0], depth), changes
-        return
-    for nibble, group in groupby(changes, key=lambda change: nibble_at(change[0], depth)):
-        yield nibble, list(group)
+def _changed_records(records: list[Record], changes: Sequence[_Change]) -> list[Record]:
+    """Return records after changes, both in address order. The list of records is used up."""
+    if len(changes) > 1:
+        changed: dict[bytes, bytes | None] = dict(records)
+        changed.update(changes)
+        return sorted((address, value) for address, value in changed.items() if value is not None)
+    ((address, value),) = changes
+    index = bisect_left(records, (address,))
+    end = index + (index < len(records) and records[index][0] == address)
+    records[index:end] = () if value is None else ((address, value),)
+    return records
 
 
 class _Source:
@@ -221,8 +245,10 @@ def _write(
     table: Table,
     values: Mapping[Address, bytes | None] | Mapping[bytes, bytes | None],
 ) -> None:
-    for key, value in values.items():
+    kept: list[tuple[bytes, bytes]] = []
+    for key, value in sorted(values.items()):
         if value is None:
             writer.delete(table, key)
         else:
-            writer.put(table, key, value)
+            kept.append((key, value))
+    writer.put_many(table, kept)

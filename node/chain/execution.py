@@ -130,8 +130,7 @@ def index_transactions(writer: Writer, number: Height, transactions: tuple[Hash3
     """Note which transactions the main chain's block at a height holds."""
     height = height_key(number)
     writer.put(Table.TRANSACTIONS, height, b"".join(transactions))
-    for transaction in transactions:
-        writer.put(Table.TRANSACTIONS, transaction, height)
+    writer.put_many(Table.TRANSACTIONS, [(each, height) for each in sorted(transactions)])
 
 
 def count_transactions(reader: Reader, height: Height) -> int:

@@ -74,8 +74,9 @@ class HistoryUpdate:
 
     def write(self, writer: Writer) -> None:
         """Carry it out."""
-        for position, node in enumerate(self.nodes, self.first_position):
-            writer.put(Table.HISTORY, node_key(self.epoch, position), node)
+        nodes = enumerate(self.nodes, self.first_position)
+        rows = [(node_key(self.epoch, position), node) for position, node in nodes]
+        writer.put_many(Table.HISTORY, rows)
 
 
 def leaf_hash(transaction: bytes) -> Hash32:

@@ -55,7 +55,10 @@ class Overlay:
         last = len(keys) if end is None else bisect_left(keys, end)
         if first >= last:
             return below
-        return self._merge(table, below, keys[first:last], reverse=reverse)
+        indexes = range(first, last)
+        # Looked up one by one: the range may hold many keys of which few are asked for.
+        ours = map(keys.__getitem__, reversed(indexes) if reverse else indexes)
+        return self._merge(table, below, ours, reverse=reverse)
 
     def flush(self, writer: Writer) -> None:
         """Carry all writes out, table by table in key order, which is what a B-tree likes."""
@@ -78,7 +81,7 @@ class Overlay:
         self,
         table: Table,
         below: Iterator[tuple[bytes, bytes]],
-        keys: list[bytes],
+        keys: Iterator[bytes],
         *,
         reverse: bool,
     ) -> Iterator[tuple[bytes, bytes]]:
@@ -87,7 +90,7 @@ class Overlay:
         Whoever wants the newest node of a history has millions of others below it.
         """
         written = self._written[table]
-        ours = ((key, written[key]) for key in (reversed(keys) if reverse else keys))
+        ours = ((key, written[key]) for key in keys)
         last = None
         for key, value in merge(ours, below, key=itemgetter(0), reverse=reverse):
             # Of two values of one key ours comes first.

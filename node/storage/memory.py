@@ -13,8 +13,9 @@ from typing import Final, TypeAlias
 
 from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
 
-SCAN_BLOCK: Final = 64
-"""Items that a scan takes at once, so that asking for the newest one does not copy a table."""
+SCAN_BLOCK: Final = 32
+"""Items that a scan takes at once, so that asking for the newest one does not copy a table, and
+reading a page of accounts little more than the page."""
 
 _Old: TypeAlias = dict[bytes, bytes | None]
 

@@ -212,6 +212,33 @@ def test_a_writer_sees_its_own_writes(store: Store) -> None:
         assert numbers(writer, reverse=True) == [4, 3, 1]
 
 
+def test_what_was_read_before_is_read_as_it_is_after_a_write(store: Store) -> None:
+    fill(store, *range(0, 2000, 2))
+    with store.write() as writer:
+        for number in range(2000):
+            assert (writer.get(Table.UNDO, key(number)) is None) == (number % 2 == 1)
+            if number % 3 == 0:
+                writer.delete(Table.UNDO, key(number))
+                assert writer.get(Table.UNDO, key(number)) is None
+            else:
+                writer.put(Table.UNDO, key(number), b"changed")
+                assert writer.get(Table.UNDO, key(number)) == b"changed"
+        for number in range(2000):
+            expected = b"changed" if number % 3 else None
+            assert writer.get(Table.UNDO, key(number)) == expected
+        assert writer.get(Table.UNDO, key(5000)) is None
+
+
+def test_two_scans_and_reads_of_one_table_do_not_disturb_each_other(store: Store) -> None:
+    fill(store, *range(300))
+    with store.read() as reader:
+        first, second = reader.scan(Table.UNDO), reader.scan(Table.UNDO, key(100))
+        for number in range(200):
+            assert next(first)[0] == key(number)
+            assert reader.get(Table.UNDO, key(299 - number)) == b"value %d" % (299 - number)
+            assert next(second)[0] == key(100 + number)
+
+
 class StopError(Exception):
     pass
 

@@ -1,11 +1,13 @@
 """The trie and diffs under any sequence of changes."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts import trie
+from node.accounts.branch_patch import NEW_BRANCH, patched
 from node.accounts.diff import Change, Diff, decode_changes
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table, Writer
@@ -65,6 +67,33 @@ def test_any_sequence_of_updates_ends_in_the_trie_made_from_scratch(
             apply(model, changes)
             assert root == trie.root(writer) == trie.root_from_records(model.items())
         assert content(writer) == (model, branches_from_scratch(model))
+
+
+@given(change_lists)
+def test_what_is_planned_leads_to_the_trie_made_from_scratch_and_back(
+    sequence: list[Changes],
+) -> None:
+    model: dict[Address, bytes] = {}
+    with MemoryStore().write() as writer:
+        for changes in sequence:
+            before = dict(writer.scan(Table.BRANCHES))
+            planned = trie.plan(writer, changes)
+            apply(model, changes)
+            after = branches_from_scratch(model)
+            assert planned.root == trie.root_from_records(model.items())
+            assert merged(before, planned.branches) == after
+            assert set(planned.patches) <= set(planned.branches)
+            for key in planned.branches:
+                patch = planned.patches.get(key, NEW_BRANCH)
+                assert patched(after.get(key), [patch]) == before.get(key)
+            planned.write(writer)
+
+
+def merged(
+    branches: dict[bytes, bytes], changes: Mapping[bytes, bytes | None]
+) -> dict[bytes, bytes]:
+    both = {**branches, **changes}
+    return {key: branch for key, branch in both.items() if branch is not None}
 
 
 @given(change_lists)

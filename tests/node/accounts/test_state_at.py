@@ -2,7 +2,7 @@
 
 from node.accounts import trie
 from node.accounts.state_at import SCAN_BLOCK, StateAt
-from node.accounts.state_history import GROUP_BLOCKS, backward_patch, begin, patched, record
+from node.accounts.state_history import GROUP_BLOCKS, begin, record
 from node.storage.memory import MemoryStore
 from node.storage.store import Table, Writer
 from protocols.types import Address, Height
@@ -65,15 +65,3 @@ def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None
 def trie_root(state: dict[Address, bytes]) -> bytes:
     with MemoryStore().write() as writer:
         return trie.update(writer, state)
-
-
-def test_a_branch_is_kept_as_the_children_that_changed() -> None:
-    branch = bytes(range(1, 41)) * 16
-    changed = branch[:40] + bytes(40) + branch[80:]
-    assert backward_patch(branch, changed) == b"\x00\x02" + branch[40:80]
-    assert patched(changed, [backward_patch(branch, changed)]) == branch
-    assert patched(None, [backward_patch(branch, None)]) == branch
-    assert backward_patch(None, branch) == b""
-    assert patched(branch, [b""]) is None
-    assert patched(None, []) is None
-    assert patched(branch, [backward_patch(changed, None), b"", b"\x00\x01" + bytes(40)]) == changed
