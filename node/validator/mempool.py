@@ -5,9 +5,9 @@ Pure: knows neither chain nor clock. Whoever adds has checked signature, network
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from node.accounts.transaction import Transaction
 from protocols.types import Address, Hash32, Height
@@ -39,15 +39,14 @@ class AddOutcome(StrEnum):
     """The pool is full of transactions that pay at least as much."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Entry:
-    """Sorts best first: by fee per byte, then by age."""
+class _Entry(NamedTuple):
+    """Sorts best first: by fee per byte, then by age, which no two share."""
 
     cost: float
     """Minus the fee per byte."""
     arrival: int
-    transaction: Transaction = field(compare=False)
-    size: int = field(compare=False)
+    transaction: Transaction
+    size: int
 
 
 class Mempool:
