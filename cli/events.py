@@ -1,6 +1,7 @@
 """`headway events`."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -10,6 +11,7 @@ import click
 from cli.exit_codes import CommandError, ExitCode
 from cli.options import output_option, timeout_option
 from cli.output import Output, Row, print_rows, short_hash
+from cli.peers import SHORT_ID
 from cli.status import NEWS_TIMEOUT_S
 from cli.target import target_of, target_options
 from node.rpc.client import RpcClient
@@ -21,6 +23,7 @@ LEADING: Final = ("seq", "time", "monotonic", "node", "type")
 """What each event has; all else are its facts."""
 
 HASH_DIGITS: Final = 64
+PEER_ID: Final = re.compile(r"12D3KooW[1-9A-Za-z]{44}")
 TYPE_WIDTH: Final = 20
 
 
@@ -57,9 +60,8 @@ def events(
     A node keeps its newest 10,000 events, also those of level debug that its log does not show.
     Each has seq (from 1, without a gap in one run of the node), time, monotonic (seconds since the
     start of the node), node (its peer id), type, and facts of its own. -o ndjson gives all of it,
-    one object for each; hashes of a line for people are shortened. Where events are missing,
-    because they are not kept any more or the node was started again, a line on standard error
-    says so.
+    one object for each; a line for people has hashes and peer ids shortened. A line on standard
+    error says where events are missing: not kept any more, or the node was started again.
     """
     if follow and output is Output.JSON:
         raise CommandError(ExitCode.USAGE, "what has no end is no JSON array: use -o ndjson")
@@ -121,6 +123,8 @@ def _word(value: Any) -> str:
     match value:
         case str() if len(value) == HASH_DIGITS and _is_hex(value):
             return str(short_hash(value))
+        case str() if PEER_ID.fullmatch(value):
+            return value[-SHORT_ID:]
         case str() if value.isprintable() and value and not set(value) & set(' "='):
             return value
         case float():
