@@ -8,6 +8,7 @@ import pytest
 from node.accounts import trie
 from node.accounts.trie import update
 from node.blocks import verify
+from node.blocks.signatures import SignedTransactions
 from node.chain.block_operations import OperationKind
 from node.chain.replay import Replayed, ReplayFailed
 from node.chain.results import (
@@ -276,7 +277,7 @@ def test_signatures_are_checked_when_a_fork_wins_that_was_stored_without_state(
     unsigned = replace(transaction(nonce=5, validity_start=5), signature=bytes(64))
     fork = builder.fork_from(builder.block_at(4).hash)
     with monkeypatch.context() as careless:
-        careless.setattr(verify, "_is_signed", lambda _: True)
+        careless.setattr(verify, "SIGNED", SignedTransactions(verify=lambda *_: True))
         bad, above = fork.micro([unsigned]), fork.skip()
     chain, store = started(builder, 4)
     push_rest(chain, [builder.block_at(5), bad])
@@ -295,7 +296,7 @@ def test_signatures_are_checked_before_a_proposal_above_a_block_stored_without_s
     builder = builder_of(7)
     fork = builder.fork_from(builder.block_at(6).hash)
     with monkeypatch.context() as careless:
-        careless.setattr(verify, "_is_signed", lambda _: True)
+        careless.setattr(verify, "SIGNED", SignedTransactions(verify=lambda *_: True))
         bad = fork.micro([replace(transaction(validity_start=7), signature=bytes(64))])
         proposed = fork.make_macro()
     chain, store = started(builder, 4)
