@@ -4,6 +4,7 @@
                       which block, from which key on
     ranges_written    proven ranges are stored, seconds that it took
     changes_applied   blocks whose changes the stored accounts were moved over, seconds that it took
+    branches_built    a part of the missing branches, or all that were left, seconds that it took
 
 It sees all events and effects of the machine, and changes none. All are of level debug.
 """
@@ -16,6 +17,7 @@ import structlog
 from node.sync.state.state_events import (
     ApplyBlocks,
     AskRange,
+    Build,
     CheckRange,
     JobDone,
     RangeArrived,
@@ -52,7 +54,7 @@ class AccountsJournal:
         """What came last: the next check is of it."""
         self._checks: dict[int, _Answered] = {}
         """By check."""
-        self._job: tuple[ApplyBlocks | WriteParts, float] | None = None
+        self._job: tuple[ApplyBlocks | WriteParts | Build, float] | None = None
 
     def on_event(self, event: StateInput, now: float) -> None:
         """See what happens.
@@ -66,8 +68,8 @@ class AccountsJournal:
                 self._on_arrived(event, now)
             case RangeChecked():
                 self._on_checked(event)
-            case JobDone(name):
-                self._on_job_done(name, now)
+            case JobDone():
+                self._on_job_done(event, now)
             case _:
                 pass
 
@@ -85,7 +87,7 @@ class AccountsJournal:
             case CheckRange() if self._arrived is not None:
                 _make_room(self._checks)
                 self._checks[effect.id] = self._arrived
-            case ApplyBlocks() | WriteParts():
+            case ApplyBlocks() | WriteParts() | Build():
                 self._job = effect, now
             case _:
                 pass
@@ -111,8 +113,8 @@ class AccountsJournal:
             seconds=round(answered.seconds, 6),
         )
 
-    def _on_job_done(self, name: int, now: float) -> None:
-        if self._job is None or self._job[0].id != name:
+    def _on_job_done(self, event: JobDone, now: float) -> None:
+        if self._job is None or self._job[0].id != event.id:
             return
         job, began = self._job
         self._job = None
@@ -128,6 +130,8 @@ class AccountsJournal:
                 )
             case WriteParts(_, parts):
                 log.debug("ranges_written", ranges=len(parts), seconds=seconds)
+            case Build():
+                log.debug("branches_built", are_all=event.is_complete, seconds=seconds)
 
 
 def _make_room(open_: "dict[int, tuple[AskRange, float]] | dict[int, _Answered]") -> None:

@@ -13,6 +13,7 @@ from node.sync.state.coverage import EVERYTHING
 from node.sync.state.state_events import (
     ApplyBlocks,
     AskRange,
+    Build,
     CheckRange,
     JobDone,
     RangeArrived,
@@ -93,10 +94,14 @@ def test_changes_and_writes_tell_how_long_they_took(journal: AccountsJournal, li
     journal.on_effect(WriteParts(2, ()), 11.0)
     journal.on_event(JobDone(2, NOTHING), 11.5)
     journal.on_event(JobDone(2, NOTHING), 12.0)
+    journal.on_effect(Build(3, 1000), 12.0)
+    journal.on_event(JobDone(3, NOTHING, is_complete=False), 12.75)
     assert [(line["event"], line["seconds"]) for line in lines] == [
         ("changes_applied", 0.25),
         ("ranges_written", 0.5),
+        ("branches_built", 0.75),
     ]
+    assert lines[2]["are_all"] is False
     assert (lines[0]["first"], lines[0]["last"], lines[0]["accounts"]) == (21, 23, 0)
 
 
