@@ -56,9 +56,7 @@ def configure_logging(
         structlog.processors.format_exc_info,
     ]
     names: list[Processor] = [structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level]
-    between: list[Processor] = []
-    if recorder is not None:
-        between = [recorder.record, _DropBelow(level)]
+    between: list[Processor] = [] if recorder is None else [recorder.record]
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         foreign_pre_chain=[*first, *names],
@@ -72,7 +70,7 @@ def configure_logging(
     last: list[Processor] = [structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
         processors=[*first, *between, *names, *last],
-        # What is recorded must not be dropped before that.
+        # What is recorded must pass here; the level of the root logger ends what is not shown.
         wrapper_class=structlog.make_filtering_bound_logger(
             _LEVELS[level if recorder is None else "debug"]
         ),
@@ -101,20 +99,6 @@ class Recorder:
         facts = {**event}
         type_, time = facts.pop("event"), facts.pop("timestamp")
         self._events.add(type_, facts, time=time, now=self._clock() - self._start)
-        return event
-
-
-class _DropBelow:
-    """Ends the way of what is less severe than what is shown."""
-
-    def __init__(self, level: str) -> None:
-        self._dropped = frozenset(name for name in _LEVELS if _LEVELS[name] < _LEVELS[level])
-
-    def __call__(
-        self, _: Any, method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        if method in self._dropped:
-            raise structlog.DropEvent
         return event
 
 
