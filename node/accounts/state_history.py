@@ -12,7 +12,6 @@ What is no longer presented goes little by little: some rows when a batch become
 each block twice as many as it adds. So no commit takes long, and less is left after every block.
 """
 
-from itertools import islice
 from typing import Final
 
 from node.accounts.branch_patch import NEW_BRANCH
@@ -134,7 +133,4 @@ def _delete_old(writer: Writer, limit: int) -> None:
         (Table.OLD_BRANCHES, group),
     )
     for table, end in ends:
-        keys = [key for key, _ in islice(writer.scan(table, b"", end), limit)]
-        for key in keys:
-            writer.delete(table, key)
-        limit -= len(keys)
+        limit -= writer.delete_first(table, limit, end=end)

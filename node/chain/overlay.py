@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
 
-from node.storage.store import Reader, Table, Writer
+from node.storage.store import Reader, Table, Writer, delete_found
 
 
 class Overlay:
@@ -39,6 +39,12 @@ class Overlay:
     def delete(self, table: Table, key: bytes) -> None:
         """Remove a key; a missing key is fine."""
         self._write(table, key, None)
+
+    def delete_first(
+        self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
+    ) -> int:
+        """Remove the first keys with `start <= key < end`; return how many."""
+        return delete_found(self, table, limit, start, end)
 
     def scan(
         self,

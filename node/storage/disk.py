@@ -14,12 +14,12 @@ import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import lmdb
 
@@ -128,21 +128,19 @@ class _Reader:
     def __init__(self, transaction: Any, tables: dict[Table, Any]) -> None:
         self._transaction = transaction
         self._tables = tables
-        self._getters: dict[Table, Callable[[bytes], bytes | None]] = {}
-        """Of cursors that stay open: to get a value with a new one takes twice as long."""
+        self._cursors: dict[Table, Any] = {}
+        """They stay open: to find a key with a new one takes twice as long."""
 
     def close(self) -> None:
         # An ended transaction keeps its slot of the readers' table until its object is gone, so
         # a reader that somebody still holds must not hold it.
-        self._getters.clear()
+        self._cursors.clear()
         self._transaction.abort()
         self._transaction = None
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        getter = self._getters.get(table)
-        if getter is None:
-            getter = self._getters[table] = self._transaction.cursor(self._tables[table]).get
-        return getter(key)
+        cursor = self._cursors.get(table) or self._open_cursor(table)
+        return cast("bytes | None", cursor.get(key))
 
     def scan(
         self,
@@ -158,6 +156,10 @@ class _Reader:
         if not cursor.set_range(start):
             return iter(())
         return cursor.iternext() if end is None else _up(cursor, end)
+
+    def _open_cursor(self, table: Table) -> Any:
+        cursor = self._cursors[table] = self._transaction.cursor(self._tables[table])
+        return cursor
 
 
 def _up(cursor: Any, end: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -198,7 +200,20 @@ class _Writer(_Reader):
             cursor.putmulti(items)
 
     def delete(self, table: Table, key: bytes) -> None:
-        self._transaction.delete(key, db=self._tables[table])
+        cursor = self._cursors.get(table) or self._open_cursor(table)
+        if cursor.set_key(key):
+            cursor.delete()
+
+    def delete_first(
+        self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
+    ) -> int:
+        cursor = self._cursors.get(table) or self._open_cursor(table)
+        cursor.set_range(start)
+        deleted = 0
+        # Each deletion moves on to the next key; behind the last one there is nothing to delete.
+        while deleted < limit and (end is None or cursor.key() < end) and cursor.delete():
+            deleted += 1
+        return deleted
 
 
 def _take_folder(folder: Path) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
+from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer, delete_found
 
 SCAN_BLOCK: Final = 32
 """Items that a scan takes at once, so that asking for the newest one does not copy a table, and
@@ -181,3 +181,8 @@ class _Transaction(_Snapshot):
 
     def delete(self, table: Table, key: bytes) -> None:
         self._set(table, key, None)
+
+    def delete_first(
+        self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
+    ) -> int:
+        return delete_found(self, table, limit, start, end)

@@ -4,12 +4,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from node.storage.disk import DiskStore
 from node.storage.memory import MemoryStore
-from node.storage.store import DELETED_AT_ONCE, MAX_KEY_BYTES, Reader, Store, Table, delete_range
+from node.storage.store import (
+    DELETED_AT_ONCE,
+    MAX_KEY_BYTES,
+    Reader,
+    Store,
+    Table,
+    Writer,
+    delete_range,
+)
 
 THREADS = 4
 ROUNDS = 50
@@ -239,6 +248,62 @@ def test_two_scans_and_reads_of_one_table_do_not_disturb_each_other(store: Store
             assert next(second)[0] == key(100 + number)
 
 
+def test_the_first_keys_of_a_range_are_removed(store: Store) -> None:
+    # Many pages of a B-tree, some of which become empty.
+    fill(store, *range(3000))
+    fill(store, 7, table=Table.VOTES)
+    with store.write() as writer:
+        assert writer.delete_first(Table.UNDO, 0) == 0
+        assert writer.delete_first(Table.UNDO, 100, key(50), key(60)) == 10
+        assert writer.delete_first(Table.UNDO, 1500, key(100), key(2900)) == 1500
+        assert writer.delete_first(Table.UNDO, 1, key(2999)) == 1
+        assert writer.delete_first(Table.UNDO, 5, key(2999)) == 0
+        assert writer.delete_first(Table.UNDO, 5, key(60), key(60)) == 0
+        assert numbers(writer) == [*range(50), *range(60, 100), *range(1600, 2999)]
+        assert writer.get(Table.UNDO, key(1600)) == b"value 1600"
+        assert writer.delete_first(Table.UNDO, 9999) == 50 + 40 + 1399
+        assert writer.delete_first(Table.UNDO, 9999) == 0
+        assert writer.delete_first(Table.UNDO, 9999, end=key(5)) == 0
+    with store.read() as reader:
+        assert numbers(reader) == []
+        assert [name for name, _ in reader.scan(Table.VOTES)] == [key(7)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_is_written_in_whatever_order_is_read(store: Store, seed: int) -> None:
+    draw, model = Random(seed), dict[bytes, bytes]()
+    for _ in range(3):
+        with store.write(durable=False) as writer:
+            for _ in range(1500):
+                write_at_random(writer, model, draw)
+                asked = key(draw.randrange(2000))
+                assert writer.get(Table.UNDO, asked) == model.get(asked)
+            assert list(writer.scan(Table.UNDO)) == sorted(model.items())
+        with store.read() as reader:
+            assert list(reader.scan(Table.UNDO)) == sorted(model.items())
+
+
+def write_at_random(writer: Writer, model: dict[bytes, bytes], draw: Random) -> None:
+    start, count = draw.randrange(2000), draw.randrange(60)
+    match draw.randrange(20):
+        case 0:
+            items = [(key(start + each), draw.randbytes(200)) for each in range(count)]
+            writer.put_many(Table.UNDO, items)
+            model.update(items)
+        case 1:
+            end = start + draw.randrange(100)
+            gone = [each for each in sorted(model) if key(start) <= each < key(end)][:count]
+            assert writer.delete_first(Table.UNDO, count, key(start), key(end)) == len(gone)
+            for each in gone:
+                del model[each]
+        case 2 | 3 | 4 | 5 | 6 | 7 | 8:
+            writer.delete(Table.UNDO, key(start))
+            model.pop(key(start), None)
+        case _:
+            model[key(start)] = draw.randbytes(draw.randrange(700))
+            writer.put(Table.UNDO, key(start), model[key(start)])
+
+
 class StopError(Exception):
     pass
 
@@ -399,5 +464,6 @@ def test_thousands_of_snapshots_leave_no_slot_taken(store: Store) -> None:
     for _ in range(3000):
         with store.read() as reader:
             assert next(iter(reader.scan(Table.UNDO))) == (key(1), b"value 1")
+            assert reader.get(Table.UNDO, key(1)) == b"value 1"
         # A slot that only the garbage collector frees is not free yet.
         kept.append(reader)
