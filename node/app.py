@@ -289,7 +289,7 @@ class Node:
         return StateSyncService(
             tools,
             pivot_interval=parts.pivot_interval,
-            is_ready=lambda: self._sync.is_at_macro_head,
+            until_needed=self._sync.until_state_is_needed,
             clock=parts.clock,
         )
 

@@ -1,6 +1,6 @@
 """The task that gets a node its state, whenever it has none."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -18,13 +18,6 @@ from node.sync.state.pivot_policy import PivotPolicy
 from protocols.types import Height
 
 log = structlog.get_logger("state_sync")
-
-LOOK_S: Final = 0.5
-"""Between two looks at whether a state is needed."""
-
-START_LOOK_S: Final = 0.05
-"""The same while it is, until the newest macro block is reached: a state of a million accounts
-takes a few seconds."""
 
 PAUSE_MIN_S: Final = 1.0
 """After an attempt that failed. Each time in a row it is twice as long, up to PAUSE_MAX_S."""
@@ -108,7 +101,7 @@ class StateSyncService:
         tools: SessionTools,
         *,
         pivot_interval: int | None,
-        is_ready: Callable[[], bool],
+        until_needed: Callable[[], Awaitable[None]],
         clock: WallClock,
     ) -> None:
         """Prepare; nothing happens before `run`.
@@ -116,14 +109,14 @@ class StateSyncService:
         Args:
             tools: Of the node.
             pivot_interval: Blocks between two targets; None is the default.
-            is_ready: Whether the newest macro block is reached: before that any target would be
-                old at once.
+            until_needed: Returns when there is no state and the newest macro block is reached:
+                before that any target would be old at once.
             clock: Wall time, for the record of what has ended.
         """
         self._tools = tools
         self._chain = tools.chain
         self._pivot_interval = pivot_interval
-        self._is_ready = is_ready
+        self._until_needed = until_needed
         self._clock = clock
         self._events = tools.writer.subscribe()
         self._session: StateSession | None = None
@@ -184,14 +177,6 @@ class StateSyncService:
                 log.warning("state_sync_failed", reason=cause, next_in_s=pause_s)
                 await trio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
-
-    async def _until_needed(self) -> None:
-        while not self._is_needed():  # noqa: ASYNC110 - more than one thing has to change
-            await trio.sleep(LOOK_S if self._chain.has_state else START_LOOK_S)
-
-    def _is_needed(self) -> bool:
-        chain = self._chain
-        return chain.keeps_state and not chain.has_state and self._is_ready()
 
     async def _attempt(self) -> tuple[str | None, bool]:
         """Return why it failed, and whether only since the next one has another target."""

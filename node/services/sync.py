@@ -161,20 +161,24 @@ class SyncService:
         self._chain_events = writer.subscribe()
         self._scopes: dict[TicketId, trio.CancelScope] = {}
         self._consumers: list[trio.MemorySendChannel[SyncEvent]] = []
+        self._waiting_for_need = trio.lowlevel.ParkingLot()
 
     @property
     def is_established(self) -> bool:
         """Whether there is consensus on the head."""
         return self._machine.is_established
 
-    @property
-    def is_at_macro_head(self) -> bool:
-        """Whether there are peers to follow, and no macro sync leads further."""
-        return self._machine.is_at_macro_head
-
     def status(self) -> SyncStatus:
         """Return where the sync stands."""
         return self._machine.status
+
+    async def until_state_is_needed(self) -> None:
+        """Wait until the state is missing and the newest macro block is reached.
+
+        Only what this service hears of can change that, so it is looked at after each event.
+        """
+        while not self._machine.needs_state:
+            await self._waiting_for_need.park()
 
     def events(self) -> trio.MemoryReceiveChannel[SyncEvent]:
         """Receive push, peer and consensus events from now on, in order.
@@ -202,6 +206,8 @@ class SyncService:
             while True:
                 for effect in self._decide(event):
                     await self._perform(effect, nursery)
+                if self._machine.needs_state:
+                    self._waiting_for_need.unpark_all()
                 event = await self._next_item()
 
     def _decide(self, item: LaneItem) -> list[Effect]:

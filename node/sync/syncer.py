@@ -152,6 +152,11 @@ class Syncer:
         return bool(self._live.peers) and self._is_reached
 
     @property
+    def needs_state(self) -> bool:
+        """Whether the state is missing and may be fetched: before, any target would be old."""
+        return self._lacks_state and self.is_at_macro_head
+
+    @property
     def status(self) -> SyncStatus:
         """Where the sync stands."""
         return SyncStatus(

@@ -17,7 +17,7 @@ from node.accounts import trie
 from node.errors import Fault
 from node.net.libp2p import router
 from node.profiles import Profile
-from node.services import state_session, state_sync, status
+from node.services import state_session, status
 from node.storage.disk import DiskStore
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table
@@ -70,7 +70,6 @@ def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for peers, news and work at once, not half a second later."""
     monkeypatch.setattr(router, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(state_session, "PEER_LOOK_S", 0.02)
-    monkeypatch.setattr(state_sync, "LOOK_S", 0.02)
     monkeypatch.setattr(status, "LOOK_INTERVAL_S", 0.02)
 
 

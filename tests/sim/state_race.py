@@ -311,8 +311,18 @@ class Race:
 
     def remake_service(self) -> None:
         """Make a state sync, which does not run yet."""
+        chain = self.tools.chain
+
+        async def until_needed() -> None:
+            if chain.has_state:
+                # Nothing here takes it away again.
+                await trio.sleep_forever()
+
         self.service = StateSyncService(
-            self.tools, pivot_interval=self.interval, is_ready=lambda: True, clock=VirtualClock()
+            self.tools,
+            pivot_interval=self.interval,
+            until_needed=until_needed,
+            clock=VirtualClock(),
         )
 
     def _next_kill(self) -> int | None:

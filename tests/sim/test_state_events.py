@@ -1,5 +1,6 @@
 """What the log and the status of a node say while it fetches its state."""
 
+from itertools import pairwise
 from typing import Any
 
 import trio
@@ -90,7 +91,10 @@ async def test_the_status_says_how_far_it_is(
     running = [each for each in seen if each["state_sync"]["state"] == "running"]
     assert all(each["phase"] == "state_sync" for each in running)
     coverage = [each["state_sync"]["coverage"] for each in running]
-    assert coverage == sorted(coverage)
+    totals = [each["state_sync"]["total"] or 0 for each in running]
+    # A newer target may have more accounts than the one before it, and then there is less of it.
+    for before, after in pairwise(zip(totals, coverage, strict=True)):
+        assert after[1] >= before[1] or after[0] > before[0]
     assert any(0.2 < part < 0.8 for part in coverage)
     for status in running:
         state = status["state_sync"]

@@ -15,7 +15,7 @@ from typing import Final
 
 from node.accounts.records import Records
 from node.sync.state.block_changes import RecentChanges
-from node.sync.state.coverage import KEY_SPACE, Span, before
+from node.sync.state.coverage import KEY_SPACE, Span, before, width
 from node.sync.state.key_ranges import KeyRange, KeyRanges
 from node.sync.state.questions import SHORT_PART, AboutRange, Outcome, Questions, Worth
 from node.sync.state.state_events import AskRange, CheckRange, RangeChecked, StateEffect
@@ -64,6 +64,8 @@ class RangeFetcher:
         self._parts: deque[_Part] = deque()
         self.total: int | None = None
         """Accounts of the whole state, as the last proof has it."""
+        self._expected: int | None = None
+        """The same, or what is stored makes likely; says how much to ask for at once."""
 
     @property
     def is_empty(self) -> bool:
@@ -100,6 +102,19 @@ class RangeFetcher:
         self._checks.clear()
         self._parts.clear()
         return unwanted
+
+    def expect(self, accounts: int, gaps: list[Span]) -> None:
+        """Judge from what is stored how crowded the key space is, until a proof says it.
+
+        So a process that goes on asks for as much at once as the one before it did.
+
+        Args:
+            accounts: That are stored outside of the gaps.
+            gaps: Ranges that are not covered.
+        """
+        covered = KEY_SPACE - sum(map(width, gaps))
+        if covered and accounts >= self._limits.range_leaves:
+            self._expected = accounts * KEY_SPACE // covered
 
     def ask(self, target: SyncTarget, now: float, *, peers: int) -> list[StateEffect]:
         """Ask for as much of a target's state as may be asked for.
@@ -150,7 +165,7 @@ class RangeFetcher:
         start, last = about.span
         if verified.next is not None:
             last = before(verified.next) or last
-        self.total = verified.total
+        self.total = self._expected = verified.total
         is_short = verified.next is not None and self._is_short(records)
         self._ranges.advance(about.key_range, last, tried=[check.peer] if is_short else [])
         self._parts.append(_Part((start, last), records, verified.branches, about.target.number))
@@ -175,19 +190,19 @@ class RangeFetcher:
 
     def _split(self, peers: int) -> bool:
         """Make a range to ask for, if one is left that takes more than two answers."""
-        if self.total is None:
+        if self._expected is None:
             # One for each, so that it is not the silent one who says first how much there is.
             return self.held < peers and self._ranges.split(1)
-        width = 2 * self._limits.range_leaves * KEY_SPACE
-        return self._ranges.split(width // max(self.total, 1))
+        least = 2 * self._limits.range_leaves * KEY_SPACE
+        return self._ranges.split(least // max(self._expected, 1))
 
     def _width(self) -> int:
         """Return how many keys to ask for, so that their accounts most often fit into an answer."""
-        if self.total is None:
+        if self._expected is None:
             return KEY_SPACE
         leaves = self._limits.range_leaves
         # Addresses are hashes: of all pieces one in forty holds more than this and two deviations.
-        return max(leaves - 2 * isqrt(leaves), 1) * KEY_SPACE // max(self.total, 1)
+        return max(leaves - 2 * isqrt(leaves), 1) * KEY_SPACE // max(self._expected, 1)
 
     def _ask_one(self, target: SyncTarget, now: float) -> AskRange | None:
         for waiting in self._candidates():

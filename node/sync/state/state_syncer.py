@@ -113,7 +113,9 @@ class StateSyncer:
         self._too_old: SyncTarget | None = None
         """The target that was last told to be too old."""
         if stored.target is not None:
-            self._ranges.reset(coverage.gaps())
+            gaps = coverage.gaps()
+            self._ranges.reset(gaps)
+            self._ranges.expect(stored.accounts, gaps)
 
     @property
     def name(self) -> str:

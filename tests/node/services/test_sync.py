@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
 from node.chain.chain import Chain
+from node.chain.genesis import Genesis
 from node.chain.results import PushResult
 from node.crypto.bls import KeyCache
 from node.errors import Fault, PeerFaultError, UnavailableError
@@ -109,11 +110,12 @@ class Rig:
 
     answer: Answerer = silence
     config: QueueConfig = UNLIMITED
+    open_genesis: Callable[[Genesis], Chain] = open_chain
 
     def __post_init__(self) -> None:
         self.network = FakeNetwork(self.answer)
         self.keys = KeyCache()
-        self.chain: Chain = open_chain(branch(20).genesis)
+        self.chain = self.open_genesis(branch(20).genesis)
         self.writer = ChainWriter(self.chain, in_thread=False)
         self.sync = SyncService(
             self.network,  # type: ignore[arg-type]
