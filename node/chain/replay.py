@@ -10,6 +10,7 @@ A push that is deferred leaves the signatures of transactions for later. Final b
 check: a quorum stands behind them, as it does behind the state that they are executed on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -19,15 +20,15 @@ from node.blocks.body import MicroBody
 from node.blocks.verify import verify_signatures
 from node.chain.block_operations import BlockOperationQueue, OperationKind, QueuedOperation
 from node.chain.block_store import load_block
-from node.chain.execution import apply_block
+from node.chain.execution import Executed, apply_block, execute
 from node.chain.finality import finalize_state
 from node.chain.head import ChainHead, load_head
 from node.chain.pruning import prune
 from node.chain.punished import Absences
 from node.chain.results import BlockError
 from node.chain.settings import ChainSettings
-from node.chain.state_mode import note_state_head, state_head
-from node.storage.store import Writer
+from node.chain.state_mode import executed_header, note_state_head, state_head
+from node.storage.store import Reader, Writer
 from protocols.types import Hash32
 
 MAX_REPLAYED: Final = 64
@@ -58,6 +59,42 @@ class ReplayFailed:
         """Return one line for the log."""
         place = f"operation {self.index + 1} of {self.count}"
         return f"{place}, {self.kind.name.lower()} {self.block.hex()[:16]}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBlock:
+    """A block that was executed over a snapshot, and of which nothing is written yet."""
+
+    above: Hash32
+    """The state head of the snapshot."""
+    block: Block
+    result: Executed | BlockError
+
+
+def plan_next(
+    reader: Reader, branch: Sequence[Hash32], settings: ChainSettings
+) -> PlannedBlock | None:
+    """Execute the block above the state head, as far as that needs no transaction.
+
+    Args:
+        reader: A snapshot.
+        branch: The main chain from its macro head on, perhaps from before or after the snapshot.
+        settings: Of the chain.
+
+    Returns:
+        None if there is nothing to do on this branch, or not yet.
+    """
+    executed = executed_header(reader)
+    if executed is None or executed.hash not in branch[:-1]:
+        return None
+    block = load_block(reader, branch[branch.index(executed.hash) + 1], with_body=True)
+    if block is None or block.body is None:
+        return None
+    rules = settings.rules_above(load_head(reader, executed.hash, settings.policy))
+    result = verify_signatures(block) or execute(reader, block.body, executed, rules)
+    if isinstance(result, Executed):
+        result = result.mismatch(block.header) or result
+    return PlannedBlock(executed.hash, block, result)
 
 
 class Replayer:
@@ -94,7 +131,7 @@ class Replayer:
         queue = BlockOperationQueue(self._writer)
         queued = queue.snapshot(limit)
         for index, each in enumerate(queued):
-            error = self._carry_out(each)
+            error = self._accept(each)
             if error is not None:
                 queue.remove(queued[:index])
                 kind, _, block = each.operation
@@ -122,16 +159,28 @@ class Replayer:
         error = error or apply_block(self._writer, block, self.head.header, self._rules, absences)
         if error is not None:
             return error
+        self._note_executed(block)
+        return None
+
+    def carry_out(self, planned: PlannedBlock) -> BlockError | None:
+        """Write what a block does that was executed above this state head, or say why not."""
+        assert planned.above == self.head.header.hash
+        if isinstance(planned.result, BlockError):
+            return planned.result
+        planned.result.write(self._writer, planned.block)
+        self._note_executed(planned.block)
+        return None
+
+    def _note_executed(self, block: Block) -> None:
         self._left -= max(_transactions(block), 1)
         self.head = self.head.with_branch(self.head.branch, block)
-        note_state_head(self._writer, block_hash)
+        note_state_head(self._writer, block.hash)
         if block.is_macro:
             self._rules = self._settings.rules_above(self.head)
             finalize_state(self._writer, block.number, self._settings)
             self.deleted += prune(self._writer, block.number, self._settings)
-        return None
 
-    def _carry_out(self, queued: QueuedOperation) -> BlockError | None:
+    def _accept(self, queued: QueuedOperation) -> BlockError | None:
         kind, height, block = queued.operation
         # Blocks that are only verified are executed when they are final, or when the sync is
         # sealed. Rejected ones were deleted by the push that closed their branch.

@@ -27,7 +27,14 @@ from node.chain.block_store import (
 from node.chain.head import ChainHead
 from node.chain.pruning import keep_from, prune
 from node.chain.reading import ChainReader
-from node.chain.replay import MAX_REPLAYED, Replayed, Replayer, ReplayFailed
+from node.chain.replay import (
+    MAX_REPLAYED,
+    PlannedBlock,
+    Replayed,
+    Replayer,
+    ReplayFailed,
+    plan_next,
+)
 from node.chain.results import ChainEvent, InvalidBlock, Rebranched
 from node.chain.settings import ChainSettings
 from node.chain.state_completion import StateCompletion
@@ -180,7 +187,18 @@ class StateSyncChain(ChainReader):
             self._recent.replace(added=[], deleted=replayer.deleted)
         return outcome
 
-    def seal(self, transactions: int | None = None) -> SealOutcome:
+    def plan_next(self) -> PlannedBlock | None:
+        """Execute the next block above the macro head, while pushes go on; `seal` writes it.
+
+        None if there is none, or if final blocks come first.
+        """
+        branch = self._head.branch
+        with self._store.read() as reader:
+            return plan_next(reader, branch, self._settings)
+
+    def seal(
+        self, transactions: int | None = None, planned: PlannedBlock | None = None
+    ) -> SealOutcome:
         """Execute some of what is above the macro head, and have the state once nothing is left.
 
         No push can come between the look at what is left and the end of the queue.
@@ -188,14 +206,16 @@ class StateSyncChain(ChainReader):
         Args:
             transactions: And blocks without any, after which no further block is executed; None is
                 no limit, however long pushes have to wait.
+            planned: What the first block to execute does, if it is still that.
 
         Raises:
             StorageError: The disk refused. At most some blocks have been executed.
         """
         with self._pushing:
-            outcome = self._execute_branch(transactions)
+            outcome = self._execute_branch(transactions, planned)
             if outcome.is_sealed:
-                with self._store.write() as writer:
+                # A power cut may take it back, as it may take back what was executed.
+                with self._store.write(durable=False) as writer:
                     BlockOperationQueue(writer).clear()
                     end_syncing(writer)
                     deleted = prune(writer, self._head.macro.number, self._settings)
@@ -203,7 +223,9 @@ class StateSyncChain(ChainReader):
                 self._has_state = True
         return outcome
 
-    def _execute_branch(self, transactions: int | None) -> SealOutcome:
+    def _execute_branch(
+        self, transactions: int | None, planned: PlannedBlock | None
+    ) -> SealOutcome:
         """Execute blocks above the macro head in one transaction. A fork may still revert them."""
         with self._store.write(durable=False) as writer:
             if state_head(writer) is None or BlockOperationQueue(writer).holds_accepted:
@@ -215,7 +237,10 @@ class StateSyncChain(ChainReader):
             for place, block in enumerate(waiting):
                 if replayer.has_enough:
                     return SealOutcome(is_sealed=False, left=len(waiting) - place)
-                error = replayer.execute(block, is_final=False)
+                if planned is not None and planned.block.hash == block:
+                    error = replayer.carry_out(planned)
+                else:
+                    error = replayer.execute(block, is_final=False)
                 if error is not None:
                     break
             else:

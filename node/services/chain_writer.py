@@ -14,6 +14,7 @@ import trio
 from node.blocks.block import Block
 from node.chain.chain import BeforeCommit, Chain
 from node.chain.fetched import FetchedBatch
+from node.chain.replay import PlannedBlock
 from node.chain.results import ChainEvent, Pushed, PushResult
 from node.chain.state_sync import SealOutcome
 from node.services.workers import carry_out
@@ -85,16 +86,19 @@ class ChainWriter:
         """
         return await self._change(partial(self._chain.adopt_batches, batches))
 
-    async def seal(self, transactions: int | None = None) -> SealOutcome:
+    async def seal(
+        self, transactions: int | None = None, planned: PlannedBlock | None = None
+    ) -> SealOutcome:
         """Have the state from now on as `Chain.seal` does, in turn with pushes.
 
         Subscribers hear of blocks that could not be executed before anything that comes later.
 
         Args:
             transactions: And blocks without any, after which no further block is executed.
+            planned: What the first block to execute does.
         """
         async with self._turn:
-            outcome = await self._carry_out(partial(self._chain.seal, transactions))
+            outcome = await self._carry_out(partial(self._chain.seal, transactions, planned))
             for event in outcome.events:
                 await self._publish(event)
         return outcome

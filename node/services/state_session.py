@@ -27,6 +27,7 @@ from node.errors import Fault
 from node.services import state_journal as journal
 from node.services.state_parts import AccountsPart, BlocksPart, Event, HistoryPart, Part
 from node.services.state_tasks import COORDINATOR, Item, SessionTools, StateTasks
+from node.services.workers import carry_out
 from node.sync.inputs import DeadlinePassed
 from node.sync.state import coordinator as machine
 from node.sync.state.block_syncer import NAME as BLOCKS
@@ -331,7 +332,10 @@ class StateSession(StateTasks):
         return machine.BatchExecuted(outcome.count)
 
     async def _seal(self, transactions: int | None) -> None:
-        outcome = await self._writer.seal(transactions)
+        async with self._workers:
+            # Before the turn that pushes wait for.
+            planned = await carry_out(self._chain.plan_next, in_thread=self._tools.in_thread)
+        outcome = await self._writer.seal(transactions, planned)
         if outcome.invalid is not None:
             journal.note_dropped(outcome.invalid)
         await self._send(COORDINATOR, machine.SealTried(outcome.is_sealed, outcome.left))

@@ -44,8 +44,10 @@ POLICY: Final = Policy(
     slots=8,
     validity_window_batches=3,
     max_body_bytes=1_000_000,
+    block_separation_ms=100,
 )
-"""The faster chain has a macro block each second, and forgets states after four."""
+"""The faster chain has a macro block each second, and forgets states after four. Nodes take as many
+announcements as its blocks need."""
 
 NETWORK: Final = 1
 VALIDATORS: Final = 4

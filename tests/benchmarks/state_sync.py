@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.benchmarks.bare_transfer import bare_seconds
 from tests.benchmarks.measure import Figure
+from tests.benchmarks.state_apply import apply_rate
 from tests.benchmarks.state_join import Seen, join, source_of
 from tests.benchmarks.state_server import Live
 from tests.benchmarks.state_source import POLICY, later_blocks
@@ -121,6 +122,8 @@ def _moving(source: Path, live: Live, rounds: int) -> Figure:
         details={
             "accounts": moving[0].accounts,
             "blocks_per_s": live.blocks_per_s,
+            # Whoever is asked to follow more than that, with a core to himself, cannot.
+            "apply_rate": round(apply_rate(source, live.changed), 1),
             "changed_in_each": live.changed,
             "blocks_meanwhile": round(_median([each.blocks for each in moving])),
             "pivots": round(_median([each.pivots for each in moving])),

@@ -85,7 +85,9 @@ def sync(node: Node, builder: ChainBuilder, draw: Random) -> Iterator[None]:
         assert isinstance(outcome, Replayed), outcome
         yield
         if not outcome.count:
-            assert node.chain.seal(_at_once(draw)).invalid is None
+            planned = node.chain.plan_next() if draw.random() < 0.5 else None
+            yield
+            assert node.chain.seal(_at_once(draw), planned).invalid is None
             yield
 
 

@@ -21,8 +21,8 @@ class StateLimits:
     built_accounts: int = 200_000
     """Below the branches that are made in one transaction: a third of a second. Blocks are written
     in between, and no state is so large that a node falls behind the chain for it."""
-    executed_transactions: int = 256
-    """And blocks without any, executed in one transaction: about 30 ms, or one block that has more.
+    executed_transactions: int = 64
+    """And blocks without any, executed in one transaction: about 8 ms, or one block that has more.
     So a chain that grows meanwhile is reached to its last block."""
     max_lag_blocks: int = 64
     """Blocks that the target may lie below the newest one while ranges are asked for: servers

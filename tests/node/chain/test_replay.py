@@ -10,7 +10,8 @@ from node.accounts.trie import update
 from node.blocks import verify
 from node.blocks.signatures import SignedTransactions
 from node.chain.block_operations import OperationKind
-from node.chain.replay import Replayed, ReplayFailed
+from node.chain.chain import Chain
+from node.chain.replay import PlannedBlock, Replayed, ReplayFailed
 from node.chain.results import (
     BlockError,
     Finalized,
@@ -214,6 +215,56 @@ def test_a_macro_block_may_come_when_half_of_its_batch_is_executed() -> None:
     assert is_as_executed(store, builder)
 
 
+def planned_above(chain: Chain, parent: Height) -> PlannedBlock:
+    """Return the plan of the block above a height."""
+    planned = chain.plan_next()
+    assert planned is not None
+    assert (planned.above, planned.block.number) == (chain.hash_at(parent), parent + 1)
+    return planned
+
+
+def test_a_block_is_executed_beside_pushes_and_written_in_turn() -> None:
+    builder = builder_of(7)
+    chain, store = started(builder, 4)
+    assert chain.plan_next() is None
+    push_rest(chain, [builder.block_at(5)])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    before = contents(store)
+    first = planned_above(chain, 4)
+    assert contents(store) == before
+    push_rest(chain, [builder.block_at(6), builder.block_at(7)])
+    assert chain.seal(1, first) == SealOutcome(is_sealed=False, left=2)
+    second = planned_above(chain, 5)
+    assert chain.seal(1, second) == SealOutcome(is_sealed=False, left=1)
+    # It was planned for a state head that is no more.
+    assert chain.seal(1, second) == SealOutcome(is_sealed=True)
+    assert chain.plan_next() is None
+    assert is_as_executed(store, builder)
+
+
+def test_what_was_planned_is_forgotten_when_another_branch_has_won() -> None:
+    builder = builder_of(4)
+    fork = builder.fork_from(builder.head.hash)
+    chain, store = started(builder, 4)
+    push_rest(chain, [fork.micro([transaction(nonce=77, validity_start=5)])])
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    planned = planned_above(chain, 4)
+    push_rest(chain, [builder.skip()])
+    assert chain.seal(1, planned).is_sealed
+    assert chain.head == builder.head
+    assert is_as_executed(store, builder)
+
+
+def test_nothing_is_planned_before_all_final_blocks_are_executed() -> None:
+    builder = builder_of(9)
+    chain, store = started(builder, 4)
+    push_rest(chain, builder.blocks[4:])
+    assert complete(chain, store, builder, 4) is None
+    assert chain.plan_next() is None
+
+
 @pytest.mark.parametrize("executed", [1, 2])
 def test_a_fork_that_wins_reverts_what_was_executed_before_the_seal(executed: int) -> None:
     builder = builder_of(5)
@@ -254,7 +305,10 @@ def test_macro_blocks_that_are_adopted_leave_the_state_of_the_last_final_block()
         assert trie.root(reader) == builder.block_at(4).header.state_root == kept.state_root
 
 
-def test_signatures_of_transactions_are_checked_before_a_branch_is_executed() -> None:
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_signatures_of_transactions_are_checked_before_a_branch_is_executed(
+    is_planned: bool,
+) -> None:
     """While there is no state that is left for later, since a quorum does it for final blocks."""
     builder = builder_of(4)
     unsigned = replace(transaction(validity_start=5), signature=bytes(64))
@@ -263,7 +317,7 @@ def test_signatures_of_transactions_are_checked_before_a_branch_is_executed() ->
     push_rest(chain, [bad])
     assert complete(chain, store, builder, 4) is None
     replay(chain)
-    sealed = chain.seal()
+    sealed = chain.seal(None, chain.plan_next() if is_planned else None)
     assert sealed.is_sealed
     assert sealed.invalid == InvalidBlock(BlockError.INVALID_TRANSACTION, bad.hash)
     assert chain.head == builder.head
