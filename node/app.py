@@ -308,6 +308,8 @@ class Node:
     def _facts(self) -> dict[str, Any]:
         """Return what counts as news when it changes."""
         head, macro_head, sync = self.chain.head, self.chain.macro_head, self._sync.status()
+        # Made anew each time.
+        peers = self.peers
         return {
             "version": VERSION,
             "profile": self._parts.profile.value,
@@ -321,7 +323,7 @@ class Node:
             "finalized": macro_head.number,
             "finalized_hash": macro_head.hash.hex(),
             "consensus": self.is_established,
-            "peers": len(self.peers),
+            "peers": len(peers),
             "min_peers": self._parts.min_peers,
             "mempool": 0 if self._mempool is None else len(self._mempool.mempool),
             "phase": sync.phase.value,
@@ -329,16 +331,12 @@ class Node:
             "state_sync": self._state_facts(),
             "state_synced": self._synced_facts(),
             "state_failure": None if self._state_sync is None else self._state_sync.failure,
-            "behind": max(self._best_height() - head.number, 0),
+            "behind": max(_best_height(peers) - head.number, 0),
             "peer_lists": {name.value: len(peers) for name, peers in sync.peers.items()},
             "buffered": sync.live.buffered,
             "requests": sync.live.requests,
             "sync_events": sync.counts,
         }
-
-    def _best_height(self) -> int:
-        """Return the greatest height that a connected peer had when it joined."""
-        return max((peer.hello.head_number for peer in self.peers.values()), default=0)
 
     def _hello(self) -> Hello:
         head = self.chain.head
@@ -391,3 +389,8 @@ def resident_bytes() -> int:
     """Return the memory of this process that is in RAM, shared pages included."""
     resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(resident) * PAGE_BYTES
+
+
+def _best_height(peers: Mapping[PeerId, PeerRecord]) -> int:
+    """Return the greatest height that a connected peer had when it joined."""
+    return max((peer.hello.head_number for peer in peers.values()), default=0)
