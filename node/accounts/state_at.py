@@ -8,7 +8,7 @@ blocks above the height, so states of the last few hundred blocks are cheap.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from node.accounts.branch_patch import patched
@@ -57,12 +57,18 @@ class StateAt:
         """Yield accounts with `start <= address < end` in their order, and never from the end."""
         assert table is Table.ACCOUNTS
         assert not reverse
-        present = self._reader.scan(table, start, end)
+        if not self._groups:
+            return self._reader.scan(table, start, end)
+        return chain.from_iterable(self._scan(start, end))
+
+    def _scan(self, start: bytes, end: bytes | None) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Yield the accounts of a part of the key space, some at once."""
+        present = self._reader.scan(Table.ACCOUNTS, start, end)
         while True:
             items = list(islice(present, SCAN_BLOCK))
             is_last = len(items) < SCAN_BLOCK
             high = end if is_last else items[-1][0] + b"\0"
-            yield from self._as_it_was(items, start, high)
+            yield self._as_it_was(items, start, high)
             if is_last or high is None:
                 return
             start = high

@@ -14,10 +14,10 @@ import os
 import shutil
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -155,25 +155,26 @@ class _Reader:
             return _down(cursor, start, end)
         if not cursor.set_range(start):
             return iter(())
-        return cursor.iternext() if end is None else _up(cursor, end)
+        return cursor.iternext() if end is None else chain.from_iterable(_up(cursor, end))
 
     def _open_cursor(self, table: Table) -> Any:
         cursor = self._cursors[table] = self._transaction.cursor(self._tables[table])
         return cursor
 
 
-def _up(cursor: Any, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _up(cursor: Any, end: bytes) -> Iterator[Sequence[tuple[bytes, bytes]]]:
+    """Yield rows before the end, some at once: whoever chains them takes no step of Python each."""
     items = cursor.iternext()
     for item in islice(items, SCANNED_SINGLY):
         if item[0] >= end:
             return
-        yield item
+        yield (item,)
     # Only the last key of several is compared: a third of what it costs to compare each.
     while several := list(islice(items, SCANNED_AT_ONCE)):
         if several[-1][0] >= end:
-            yield from several[: bisect_left(several, (end,))]
+            yield several[: bisect_left(several, (end,))]
             return
-        yield from several
+        yield several
 
 
 def _down(cursor: Any, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:

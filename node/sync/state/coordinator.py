@@ -32,9 +32,10 @@ from node.sync.state.pivot_policy import Decision, PivotPolicy
 from node.sync.state.registry import RegistryEffect, SyncerRegistry
 from node.sync.state.target import SyncTarget
 
-MAX_FRUITLESS: Final = 16
+MAX_FRUITLESS: Final = 8
 """Tries to seal in a row after which no fewer blocks are left than there were once. Then the chain
-grows faster than it is executed, and the rest is executed at once: else the sync would not end."""
+grows about as fast as it is executed, and the rest is executed at once: else the sync would not
+end."""
 
 
 class State(Enum):
@@ -350,9 +351,9 @@ class Coordinator:
             case BatchExecuted(count) if self._state is State.EXECUTING_BATCH:
                 return [ExecuteBatch() if count else self._seal()]
             case SealTried(False, left) if self._state is State.EXECUTING_BATCH:
-                # Blocks came meanwhile, or there were too many for one step.
+                # Final blocks came meanwhile, or there were too many others for one step.
                 self._note_left(left)
-                return [ExecuteBatch()]
+                return [self._seal() if left else ExecuteBatch()]
             case SealTried() if self._state is State.EXECUTING_BATCH:
                 self._state = State.COMPLETED
                 return [Done(None)]
