@@ -8,6 +8,7 @@ import pytest
 from node.accounts import trie
 from node.accounts.trie import update
 from node.blocks import verify
+from node.blocks.block import Block
 from node.blocks.signatures import SignedTransactions
 from node.chain.block_operations import OperationKind
 from node.chain.chain import Chain
@@ -43,6 +44,16 @@ from tests.build.state_sync import (
     syncing_chain,
     whole_block,
 )
+
+
+def replayed(builder: ChainBuilder, above: list[Block]) -> tuple[Chain, MemoryStore]:
+    """Return a chain that has fetched the state of block 4, and executed what is final above it."""
+    chain, store = started(builder, 4)
+    push_rest(chain, above)
+    assert complete(chain, store, builder, 4) is None
+    replay(chain)
+    return chain, store
+
 
 # --- replay ---------------------------------------------------------------------------------------
 
@@ -185,10 +196,7 @@ def is_as_executed(store: MemoryStore, builder: ChainBuilder) -> bool:
 
 def test_the_branch_is_executed_in_steps_between_which_blocks_may_come() -> None:
     builder = builder_of(7)
-    chain, store = started(builder, 4)
-    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, store = replayed(builder, [builder.block_at(5), builder.block_at(6)])
     assert chain.seal(1) == SealOutcome(is_sealed=False, left=1)
     assert state_height(store) == 5
     push_rest(chain, [builder.block_at(7)])
@@ -202,10 +210,7 @@ def test_the_branch_is_executed_in_steps_between_which_blocks_may_come() -> None
 
 def test_a_macro_block_may_come_when_half_of_its_batch_is_executed() -> None:
     builder = builder_of(9)
-    chain, store = started(builder, 4)
-    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, store = replayed(builder, [builder.block_at(5), builder.block_at(6)])
     assert not chain.seal(1).is_sealed
     push_rest(chain, [builder.block_at(7), builder.block_at(8), builder.block_at(9)])
     assert chain.seal(1) == SealOutcome(is_sealed=False)
@@ -246,10 +251,7 @@ def test_a_block_is_executed_beside_pushes_and_written_in_turn() -> None:
 def test_what_was_planned_is_forgotten_when_another_branch_has_won() -> None:
     builder = builder_of(4)
     fork = builder.fork_from(builder.head.hash)
-    chain, store = started(builder, 4)
-    push_rest(chain, [fork.micro([transaction(nonce=77, validity_start=5)])])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, store = replayed(builder, [fork.micro([transaction(nonce=77, validity_start=5)])])
     planned = planned_above(chain, 4)
     push_rest(chain, [builder.skip()])
     assert chain.seal(1, planned).is_sealed
@@ -270,10 +272,7 @@ def test_a_fork_that_wins_reverts_what_was_executed_before_the_seal(executed: in
     builder = builder_of(5)
     fork = builder.fork_from(builder.head.hash)
     losing = [fork.micro([transaction(nonce=77 + each, validity_start=5)]) for each in range(2)]
-    chain, store = started(builder, 4)
-    push_rest(chain, [builder.block_at(5), *losing])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, store = replayed(builder, [builder.block_at(5), *losing])
     for _ in range(executed):
         assert not chain.seal(1).is_sealed
     assert state_height(store) == 4 + executed
@@ -292,10 +291,7 @@ def test_a_fork_that_wins_reverts_what_was_executed_before_the_seal(executed: in
 def test_macro_blocks_that_are_adopted_leave_the_state_of_the_last_final_block() -> None:
     """What was executed above it was of a branch that nobody knows to be the main chain."""
     builder = builder_of(12)
-    chain, store = started(builder, 4)
-    push_rest(chain, [builder.block_at(5), builder.block_at(6)])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, store = replayed(builder, [builder.block_at(5), builder.block_at(6)])
     assert not chain.seal(1).is_sealed
     adopt(chain, builder, 12)
     with store.read() as reader:
@@ -353,10 +349,7 @@ def test_signatures_are_checked_before_a_proposal_above_a_block_stored_without_s
         careless.setattr(verify, "SIGNED", SignedTransactions(verify=lambda *_: True))
         bad = fork.micro([replace(transaction(validity_start=7), signature=bytes(64))])
         proposed = fork.make_macro()
-    chain, store = started(builder, 4)
-    push_rest(chain, [*builder.blocks[4:], bad])
-    assert complete(chain, store, builder, 4) is None
-    replay(chain)
+    chain, _ = replayed(builder, [*builder.blocks[4:], bad])
     assert chain.seal().is_sealed
     assert proposed.body is not None
     error = chain.check_proposal(proposed.header, proposed.body)
