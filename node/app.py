@@ -232,13 +232,15 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """Return the node's state as plain JSON values."""
+        # Made anew each time.
+        peers = self.peers.values()
         return {
             **self._facts(),
             **self._board.progress,
             "sequence": self._board.sequence,
             "memory_bytes": resident_bytes(),
-            "bytes_in": sum(peer.bytes_in for peer in self.peers.values()),
-            "bytes_out": sum(peer.bytes_out for peer in self.peers.values()),
+            "bytes_in": sum(peer.bytes_in for peer in peers),
+            "bytes_out": sum(peer.bytes_out for peer in peers),
         }
 
     async def status_after(self, sequence: int, timeout_s: float) -> dict[str, Any]:

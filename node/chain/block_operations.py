@@ -104,7 +104,7 @@ class BlockOperationQueue(BlockOperationView):
             How many they were.
         """
         rows = self._writer.scan(Table.OPERATIONS)
-        keys = [key for key, row in rows if _height_of(row) <= height]
+        keys = [key for key, row in rows if _ROW.unpack(row)[1] <= height]
         for key in keys:
             self._writer.delete(Table.OPERATIONS, key)
         self._note_length(len(self) - len(keys))
@@ -124,10 +124,6 @@ class BlockOperationQueue(BlockOperationView):
 
 def _key(number: int) -> bytes:
     return number.to_bytes(_NUMBER_BYTES, "big")
-
-
-def _height_of(row: bytes) -> Height:
-    return int.from_bytes(row[1:5], "big")
 
 
 def _read(row: bytes) -> BlockOperation:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from node.blocks.block import Block
 from node.blocks.header import Header
-from node.blocks.verify import BatchRules, verify_signatures
+from node.blocks.verify import BatchRules
 from node.chain.block_store import load_block
-from node.chain.execution import execute, revert_block
+from node.chain.execution import apply_block, revert_block
 from node.chain.fork_choice import Order, compare_branches
 from node.chain.head import ChainHead
 from node.chain.overlay import Overlay
@@ -95,18 +95,11 @@ def _switched(
     parent = load_block(reader, theirs[0].parent_hash)
     for block in theirs:
         assert parent is not None
-        assert block.body is not None
-        # It may have been stored when there was no state to execute it on.
-        error = verify_signatures(block)
+        error = apply_block(
+            overlay, block, parent.header, rules, Absences(), are_signatures_due=True
+        )
         if error is not None:
             return error
-        executed = execute(overlay, block.body, parent.header, rules)
-        if isinstance(executed, BlockError):
-            return executed
-        error = executed.mismatch(block.header)
-        if error is not None:
-            return error
-        executed.write(overlay, block)
         parent = block
     return overlay
 

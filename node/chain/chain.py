@@ -22,7 +22,7 @@ from node.chain.block_operations import BlockOperationQueue
 from node.chain.block_store import load_block, save_block, set_main
 from node.chain.branches import site_above
 from node.chain.engine_hooks import hooks_of
-from node.chain.execution import execute
+from node.chain.execution import execute_block
 from node.chain.fetched import FetchedBatch
 from node.chain.genesis import Genesis
 from node.chain.head import ChainHead, load_head
@@ -312,9 +312,8 @@ class Chain(StateSyncChain):
             error = verify_links(block, lineage, rules)
             if error is not None:
                 return error
-            unrewarded = site.absences.unrewarded(rules)
-            executed = execute(site.state, body, site.parent, rules, unrewarded=unrewarded)
-            return executed if isinstance(executed, BlockError) else executed.mismatch(header)
+            executed = execute_block(site.state, block, site.parent, rules, site.absences)
+            return executed if isinstance(executed, BlockError) else None
 
     @contextmanager
     def _state_after_head(self) -> Iterator[tuple[Reader, ChainHead]]:

@@ -17,7 +17,7 @@ from node.blocks.block import Block
 from node.blocks.body import Body, MacroBody, MicroBody
 from node.blocks.header import Header
 from node.blocks.validators import SignerSet
-from node.blocks.verify import BatchRules, history_root_after
+from node.blocks.verify import BatchRules, history_root_after, verify_signatures
 from node.chain import history_tree
 from node.chain.block_store import height_key
 from node.chain.history_tree import HistoryUpdate
@@ -89,27 +89,54 @@ def execute(
     return _execute_macro(reader, body, parent, rules, unrewarded or SignerSet(0))
 
 
-def apply_block(
-    writer: Writer, block: Block, parent: Header, rules: BatchRules, absences: Absences
-) -> BlockError | None:
-    """Execute a block over the state that is stored, or write nothing and say why not.
+def execute_block(
+    reader: Reader,
+    block: Block,
+    parent: Header,
+    rules: BatchRules,
+    absences: Absences,
+    *,
+    are_signatures_due: bool = False,
+) -> Executed | BlockError:
+    """Compute the effect of a block, and compare it with what its header promises.
 
     Args:
-        writer: The state after the parent.
+        reader: The state after the parent.
         block: With its body.
         parent: The block below.
         rules: Of the batch.
         absences: Of the batch, on this branch; counts only for a macro block.
+        are_signatures_due: Whether the signatures of its transactions are checked first: it may
+            have been stored when there was no state to execute it on.
     """
     assert block.body is not None
+    error = verify_signatures(block) if are_signatures_due else None
+    if error is not None:
+        return error
     unrewarded = absences.unrewarded(rules) if block.is_macro else None
-    executed = execute(writer, block.body, parent, rules, unrewarded=unrewarded)
+    executed = execute(reader, block.body, parent, rules, unrewarded=unrewarded)
     if isinstance(executed, BlockError):
         return executed
-    error = executed.mismatch(block.header)
-    if error is None:
-        executed.write(writer, block)
-    return error
+    return executed.mismatch(block.header) or executed
+
+
+def apply_block(
+    writer: Writer,
+    block: Block,
+    parent: Header,
+    rules: BatchRules,
+    absences: Absences,
+    *,
+    are_signatures_due: bool = False,
+) -> BlockError | None:
+    """Execute a block as `execute_block` does, or write nothing and say why not."""
+    executed = execute_block(
+        writer, block, parent, rules, absences, are_signatures_due=are_signatures_due
+    )
+    if isinstance(executed, BlockError):
+        return executed
+    executed.write(writer, block)
+    return None
 
 
 def without_effect(parent: Header, policy: Policy) -> Executed:

@@ -21,7 +21,7 @@ from typing import Final
 
 from node.blocks.block import Block
 from node.blocks.justification import ProducerSignature
-from node.blocks.verify import Lineage, verify_alone, verify_signatures, verify_successor
+from node.blocks.verify import Lineage, verify_alone, verify_successor
 from node.chain.block_store import (
     delete_branch,
     hashes_between,
@@ -174,7 +174,14 @@ class BlockPusher:
         self._leave(overlay, ours, fork)
         parent = fork
         for block in theirs:
-            error = self._join(overlay, block, parent, candidate)
+            is_stored = block is not candidate.block
+            error = self._apply(
+                overlay,
+                self._with_body(block) if is_stored else block,
+                parent,
+                candidate.absences,
+                are_signatures_due=is_stored,
+            )
             if error is not None:
                 return self._abandon(block, candidate, error)
             parent = block
@@ -197,17 +204,6 @@ class BlockPusher:
         if not self._executes and executed is not None and executed.number > fork.number:
             note_state_head(writer, fork.hash)
 
-    def _join(
-        self, writer: Writer, block: Block, parent: Block, candidate: _Candidate
-    ) -> BlockError | None:
-        """Put a block of the branch that wins on top of what the writer holds."""
-        if block is candidate.block:
-            return self._apply(writer, block, parent, candidate.absences)
-        whole = self._with_body(block)
-        # It may have been stored when there was no state to execute it on.
-        error = verify_signatures(whole) if self._executes else None
-        return error or self._apply(writer, whole, parent, candidate.absences)
-
     def _abandon(self, failed: Block, candidate: _Candidate, error: BlockError) -> InvalidBlock:
         """Delete a stored block that breaks a rule, and what is stored above it."""
         if failed is not candidate.block:
@@ -215,11 +211,24 @@ class BlockPusher:
         return InvalidBlock(error, failed.hash)
 
     def _apply(
-        self, writer: Writer, block: Block, parent: Block, absences: Absences
+        self,
+        writer: Writer,
+        block: Block,
+        parent: Block,
+        absences: Absences,
+        *,
+        are_signatures_due: bool = False,
     ) -> BlockError | None:
         """Put a block on top of what the writer holds, or write nothing and say why not."""
         if self._executes:
-            error = apply_block(writer, block, parent.header, self._rules, absences)
+            error = apply_block(
+                writer,
+                block,
+                parent.header,
+                self._rules,
+                absences,
+                are_signatures_due=are_signatures_due,
+            )
             if error is not None:
                 return error
         set_main(writer, block)

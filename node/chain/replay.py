@@ -16,11 +16,9 @@ from math import inf
 from typing import Final
 
 from node.blocks.block import Block
-from node.blocks.body import MicroBody
-from node.blocks.verify import verify_signatures
 from node.chain.block_operations import BlockOperationQueue, OperationKind, QueuedOperation
 from node.chain.block_store import load_block
-from node.chain.execution import Executed, apply_block, execute
+from node.chain.execution import Executed, apply_block, count_transactions, execute_block
 from node.chain.finality import finalize_state
 from node.chain.head import ChainHead, load_head
 from node.chain.pruning import prune
@@ -91,9 +89,7 @@ def plan_next(
     if block is None or block.body is None:
         return None
     rules = settings.rules_above(load_head(reader, executed.hash, settings.policy))
-    result = verify_signatures(block) or execute(reader, block.body, executed, rules)
-    if isinstance(result, Executed):
-        result = result.mismatch(block.header) or result
+    result = execute_block(reader, block, executed, rules, Absences(), are_signatures_due=True)
     return PlannedBlock(executed.hash, block, result)
 
 
@@ -155,8 +151,14 @@ class Replayer:
         if block.parent_hash != self.head.header.hash:
             return BlockError.WRONG_PARENT
         absences = self._absences() if block.is_macro else Absences()
-        error = None if is_final else verify_signatures(block)
-        error = error or apply_block(self._writer, block, self.head.header, self._rules, absences)
+        error = apply_block(
+            self._writer,
+            block,
+            self.head.header,
+            self._rules,
+            absences,
+            are_signatures_due=not is_final,
+        )
         if error is not None:
             return error
         self._note_executed(block)
@@ -172,7 +174,7 @@ class Replayer:
         return None
 
     def _note_executed(self, block: Block) -> None:
-        self._left -= max(_transactions(block), 1)
+        self._left -= max(count_transactions(self._writer, block.number), 1)
         self.head = self.head.with_branch(self.head.branch, block)
         note_state_head(self._writer, block.hash)
         if block.is_macro:
@@ -192,7 +194,3 @@ class Replayer:
         """Collect who was skipped in the batch of the state head."""
         blocks = (load_block(self._writer, each) for each in self.head.branch[1:])
         return Absences.of((each for each in blocks if each and each.is_skip), self._rules)
-
-
-def _transactions(block: Block) -> int:
-    return len(block.body.transactions) if isinstance(block.body, MicroBody) else 0

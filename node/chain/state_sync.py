@@ -209,46 +209,45 @@ class StateSyncChain(ChainReader):
             planned: What the first block to execute does, if it is still that.
 
         Raises:
-            StorageError: The disk refused. At most some blocks have been executed.
+            StorageError: The disk refused. Nothing has happened.
         """
         with self._pushing:
-            outcome = self._execute_branch(transactions, planned)
-            if outcome.is_sealed:
-                # A power cut may take it back, as it may take back what was executed.
-                with self._store.write(durable=False) as writer:
-                    BlockOperationQueue(writer).clear()
+            # A power cut may take it back: then it is done again.
+            with self._store.write(durable=False) as writer:
+                queue = BlockOperationQueue(writer)
+                if state_head(writer) is None or queue.holds_accepted:
+                    return SealOutcome(is_sealed=False)
+                replayer = Replayer(self._settings, writer, transactions)
+                outcome = self._execute_branch(writer, replayer, planned)
+                if outcome.is_sealed:
+                    queue.clear()
                     end_syncing(writer)
-                    deleted = prune(writer, self._head.macro.number, self._settings)
-                self._recent.replace(added=[], deleted=deleted)
+                    replayer.deleted += prune(writer, self._head.macro.number, self._settings)
+            self._recent.replace(added=[], deleted=replayer.deleted)
+            if outcome.is_sealed:
+                self._head = replayer.head
                 self._has_state = True
         return outcome
 
     def _execute_branch(
-        self, transactions: int | None, planned: PlannedBlock | None
+        self, writer: Writer, replayer: Replayer, planned: PlannedBlock | None
     ) -> SealOutcome:
-        """Execute blocks above the macro head in one transaction. A fork may still revert them."""
-        with self._store.write(durable=False) as writer:
-            if state_head(writer) is None or BlockOperationQueue(writer).holds_accepted:
-                return SealOutcome(is_sealed=False)
-            replayer = Replayer(self._settings, writer, transactions)
-            executed = replayer.head.header.hash
-            assert executed in self._head.branch, "all final blocks have been executed"
-            waiting = self._head.branch[self._head.branch.index(executed) + 1 :]
-            for place, block in enumerate(waiting):
-                if replayer.has_enough:
-                    return SealOutcome(is_sealed=False, left=len(waiting) - place)
-                if planned is not None and planned.block.hash == block:
-                    error = replayer.carry_out(planned)
-                else:
-                    error = replayer.execute(block, is_final=False)
-                if error is not None:
-                    break
+        """Execute blocks above the macro head. A fork may still revert them."""
+        executed = replayer.head.header.hash
+        assert executed in self._head.branch, "all final blocks have been executed"
+        waiting = self._head.branch[self._head.branch.index(executed) + 1 :]
+        for place, block in enumerate(waiting):
+            if replayer.has_enough:
+                return SealOutcome(is_sealed=False, left=len(waiting) - place)
+            if planned is not None and planned.block.hash == block:
+                error = replayer.carry_out(planned)
             else:
-                return SealOutcome(is_sealed=True)
-            event = self._drop_branch(writer, replayer, block)
-        self._recent.replace(added=[], deleted=replayer.deleted)
-        self._head = replayer.head
-        return SealOutcome(is_sealed=True, invalid=InvalidBlock(error, block), events=(event,))
+                error = replayer.execute(block, is_final=False)
+            if error is not None:
+                event = self._drop_branch(writer, replayer, block)
+                invalid = InvalidBlock(error, block)
+                return SealOutcome(is_sealed=True, invalid=invalid, events=(event,))
+        return SealOutcome(is_sealed=True)
 
     def _drop_branch(self, writer: Writer, replayer: Replayer, failed: Hash32) -> Rebranched:
         """Delete a block of the branch and all above it: the head is the one that was executed."""

@@ -334,10 +334,10 @@ class StateSyncer:
             return []
         self._job, self._stored = None, event.stored
         self._goes_on = not event.is_complete
-        self._is_built = isinstance(job, Build) or event.stored.is_whole
         if self._goes_on:
             self._is_built = False
             return []
+        self._is_built = isinstance(job, Build) or event.stored.is_whole
         match job:
             case Begin():
                 self._ranges.reset([EVERYTHING])

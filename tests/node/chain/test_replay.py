@@ -208,6 +208,23 @@ def test_the_branch_is_executed_in_steps_between_which_blocks_may_come() -> None
     assert is_as_executed(store, builder)
 
 
+@pytest.mark.parametrize(("transactions", "left"), [(0, 1), (1, 1), (2, 2), (3, 2)])
+def test_a_step_ends_after_so_many_transactions_or_blocks_without_any(
+    transactions: int, left: int
+) -> None:
+    builder = builder_of(4)
+    for height in (5, 6, 7):
+        builder.micro(
+            [
+                transaction(sender=each, nonce=height, validity_start=height)
+                for each in range(transactions)
+            ]
+        )
+    chain, _ = replayed(builder, builder.blocks[4:])
+    assert chain.seal(2) == SealOutcome(is_sealed=False, left=left)
+    assert chain.seal(None).is_sealed
+
+
 def test_a_macro_block_may_come_when_half_of_its_batch_is_executed() -> None:
     builder = builder_of(9)
     chain, store = replayed(builder, [builder.block_at(5), builder.block_at(6)])
