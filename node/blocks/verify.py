@@ -134,7 +134,7 @@ def verify_successor(
 def verify_signatures(block: Block) -> BlockError | None:
     """Check the signatures of a block's transactions. Slow."""
     body = block.body
-    if isinstance(body, MicroBody) and not all(map(SIGNED.is_signed, body.transactions)):
+    if isinstance(body, MicroBody) and not SIGNED.are_signed(body.transactions):
         return BlockError.INVALID_TRANSACTION
     return None
 

@@ -9,7 +9,7 @@ from node.accounts.transaction import Transaction
 from node.blocks.block import Block
 from node.blocks.body import MicroBody
 from node.blocks.justification import ProducerSignature
-from node.blocks.signatures import SIGNED, SignedTransactions
+from node.blocks.signatures import SHARED_FROM, SIGNED, SignedTransactions
 from node.blocks.verify import verify_signatures
 from node.chain.results import BlockError
 from node.crypto import ed25519
@@ -137,3 +137,24 @@ def test_a_block_with_a_false_signature_of_a_known_transaction_is_refused() -> N
     assert verify_signatures(block_of(ONE, good)) is None
     forged = replace(good, signature=ONE.signature)
     assert verify_signatures(block_of(ONE, forged)) is BlockError.INVALID_TRANSACTION
+
+
+MANY = [transaction(nonce=nonce) for nonce in range(1000, 1000 + SHARED_FROM)]
+
+
+@pytest.mark.parametrize("count", [SHARED_FROM - 1, SHARED_FROM])
+def test_every_one_of_many_is_checked_once(count: int) -> None:
+    verifier = Verifier()
+    signed = SignedTransactions(verify=verifier.verify)
+    signed.note(ONE)
+
+    assert signed.are_signed([ONE, *MANY[:count]])
+    assert sorted(verifier.checked) == sorted(each.hash for each in MANY[:count])
+
+
+@pytest.mark.parametrize("place", [0, SHARED_FROM // 2 - 1, SHARED_FROM // 2, SHARED_FROM - 1])
+def test_one_that_is_not_signed_is_found_among_many(place: int) -> None:
+    forged = [*MANY]
+    forged[place] = replace(MANY[place], signature=FALSE)
+
+    assert not SignedTransactions().are_signed(forged)
