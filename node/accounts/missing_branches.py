@@ -1,12 +1,11 @@
 """Branches that are still missing above accounts, next to others that are there already.
 
 A stored branch belongs to the accounts below it as they are, and all branches below it are stored
-too. Whoever changes accounts without making their branches anew forgets all branches above them. So
-the root of everything can be computed from what is there, and only what is missing is made.
+too. Whoever changes accounts makes the branches above them anew where they are stored
+(`trie.update_part`), or forgets them. So the root of everything can be computed from what is there,
+and only what is missing is made.
 """
 
-from collections.abc import Iterable
-from itertools import islice
 from math import inf
 from typing import Final
 
@@ -22,11 +21,12 @@ from node.accounts.pages import (
     place_above,
     root_of,
 )
-from node.accounts.records import records_of
+from node.accounts.records import Records
+from node.storage.runs import count_in
 from node.storage.store import Reader, Table, Writer
 from protocols.types import Address, Hash32
 
-BUILT_AT_ONCE: Final = 512
+BUILT_AT_ONCE: Final = 1024
 """Accounts of a subtree that is built from its accounts alone. What has more is looked into for
 branches that are there, at the price of having read so many in vain."""
 
@@ -47,23 +47,15 @@ def complete(writer: Writer, *, limit: int | None = None) -> Hash32 | None:
         return None
 
 
-def forget_above(writer: Writer, addresses: Iterable[Address]) -> None:
-    """Remove the branches above accounts that change."""
-    depths = range(_levels(writer))
-    keys = {place_above(address, depth).key for address in addresses for depth in depths}
-    for key in keys:
-        writer.delete(Table.BRANCHES, key)
-
-
 def forget_across(writer: Writer, start: Address, end: Address) -> None:
     """Remove the branches above a key range, both ends included, and all inside of it."""
-    for depth in range(_levels(writer)):
+    for depth in range(levels(writer)):
         first, last = place_above(start, depth).key, place_above(end, depth).key
         for key in [key for key, _ in writer.scan(Table.BRANCHES, first, last + b"\0")]:
             writer.delete(Table.BRANCHES, key)
 
 
-def _levels(reader: Reader) -> int:
+def levels(reader: Reader) -> int:
     """Return how many depths have branches, or may have."""
     deepest = next(reader.scan(Table.BRANCHES, reverse=True), None)
     return 0 if deepest is None else deepest[0][0] + 1
@@ -84,17 +76,30 @@ class _Builder:
             return Child(accounts_below(branch), hash_branch(branch))
         if self._left <= 0:
             raise _EnoughError
-        accounts = self._writer.scan(Table.ACCOUNTS, place.prefix, place.end)
-        items = list(islice(accounts, BUILT_AT_ONCE + 1))
-        if len(items) <= BUILT_AT_ONCE:
-            branches: dict[bytes, bytes] = {}
-            child = hash_subtree(place, records_of(items), 0, len(items), branches)
-            self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
-            # A page leaves nothing: to count it again and again would be no progress.
-            self._left -= len(items) if branches else 0
-            return child
+        records = self._few_at(place)
+        if records is not None:
+            return self._build_at_once(place, records)
         children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
         branch = encode_branch(children)
         self._writer.put(Table.BRANCHES, place.key, branch)
-        self._left -= len(items)
+        self._left -= BUILT_AT_ONCE
         return Child(sum(child.accounts for child in children), hash_branch(branch))
+
+    def _few_at(self, place: Place) -> Records | None:
+        """Return the accounts below a place; None if they are too many."""
+        runs: list[bytes] = []
+        accounts = 0
+        for run in self._writer.scan_runs(place.prefix, place.end):
+            runs.append(run)
+            accounts += count_in(run)
+            if accounts > BUILT_AT_ONCE:
+                return None
+        return Records.of(b"".join(runs))
+
+    def _build_at_once(self, place: Place, records: Records) -> Child:
+        branches: dict[bytes, bytes] = {}
+        child = hash_subtree(place, records, 0, len(records), branches)
+        self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
+        # A page leaves nothing: to count it again and again would be no progress.
+        self._left -= len(records) if branches else 0
+        return child

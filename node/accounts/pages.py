@@ -25,6 +25,7 @@ from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from node.crypto.hashes import ZERO_HASH, hash32
+from node.storage.runs import run_of
 from protocols.types import HASH_BYTES, Address, Hash32
 
 PAGE_ACCOUNTS: Final = 64
@@ -66,12 +67,18 @@ class Place(NamedTuple):
     @property
     def end(self) -> bytes | None:
         """First key after the subtree, or None when it reaches the end of the key space."""
-        if not self.prefix:
-            return None
-        step = 16 if self.depth % 2 else 1
-        end = int.from_bytes(self.prefix, "big") + step
-        width = len(self.prefix)
-        return None if end >> (8 * width) else end.to_bytes(width, "big")
+        return end_of(self.prefix, self.depth)
+
+
+def end_of(prefix: bytes, depth: int) -> bytes | None:
+    """Return the first key after the subtree at a place, or None at the end of the key space."""
+    if not prefix:
+        return None
+    last = prefix[-1] + (16 if depth & 1 else 1)
+    if last <= 0xFF:
+        return prefix[:-1] + bytes((last,))
+    # 0xff, or 0xf0 of one nibble, carries over.
+    return end_of(prefix[:-1], 0)
 
 
 ROOT: Final = Place(0, b"")
@@ -148,15 +155,12 @@ def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> i
 
 def hash_page(records: Collection[Record]) -> Hash32:
     """Hash records that are in address order."""
-    lengths = {len(value) for _, value in records}
-    if len(lengths) == 1:
-        head = lengths.pop().to_bytes(2, "big")
-        # Address, head, value: a record joined by its head, without a step of Python for each.
-        return hash32(PAGE_DOMAIN + b"".join(map(head.join, records)))
-    parts = [PAGE_DOMAIN]
-    for address, value in records:
-        parts += address, len(value).to_bytes(2, "big"), value
-    return hash32(b"".join(parts))
+    return hash_run(run_of(records))
+
+
+def hash_run(run: bytes) -> Hash32:
+    """Hash the records of a page."""
+    return hash32(PAGE_DOMAIN + run)
 
 
 EMPTY_ROOT: Final = hash_page(())

@@ -25,7 +25,8 @@ from node.accounts.pages import (
     child_counts,
     put_child,
 )
-from node.accounts.records import HEAD_BYTES, Records, encode_records
+from node.accounts.records import Records
+from node.storage.runs import HEAD_BYTES, run_of
 from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES
 
@@ -84,7 +85,7 @@ Node: TypeAlias = PageNode | BranchNode
 
 def page_node(others: Sequence[Record]) -> bytes:
     """Return the bytes of a page with these records outside of what is being proven."""
-    return bytes((len(others),)) + encode_records(others)
+    return bytes((len(others),)) + run_of(others)
 
 
 def branch_node(given: Mapping[int, Child]) -> bytes:

@@ -23,8 +23,6 @@ each state, range and number of accounts.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import islice
-from operator import itemgetter
 from typing import Final, Self
 
 from node.accounts.bulk import hash_subtree
@@ -36,7 +34,6 @@ from node.accounts.pages import (
     ROOT,
     Child,
     Place,
-    Record,
     accounts_below,
     child_at,
     child_counts,
@@ -54,17 +51,15 @@ from node.accounts.proof_nodes import (
     page_node,
     read_nodes,
 )
-from node.accounts.records import HEAD_BYTES, Records, records_of
+from node.accounts.records import Records
 from node.crypto.hashes import hash32
+from node.storage.runs import beginning, count_in, last_key
 from node.storage.store import Reader, Table
 from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES, Address, Hash32
 
 FIRST_ADDRESS: Final = Address(bytes(ADDRESS_BYTES))
 LAST_ADDRESS: Final = Address(b"\xff" * ADDRESS_BYTES)
-
-COLLECTED_AT_ONCE: Final = 256
-"""Accounts that are read before their bytes are counted: 16 MB of the largest ones."""
 
 _BEHIND: Final = FAN_OUT
 _BEFORE: Final = -1
@@ -116,8 +111,8 @@ def prove_range(
         max_bytes: Most bytes of accounts, without the proof. One account is always included.
     """
     leaves = _collect(reader, start, end, max_leaves, max_bytes)
-    last = leaves[-1][0] if leaves else b""
-    return records_of(leaves).payload, _Prover(reader, start, last, end).prove()
+    last = last_key(leaves) if leaves else b""
+    return leaves, _Prover(reader, start, last, end).prove()
 
 
 def verify_range(
@@ -203,20 +198,19 @@ def _nibble(key: str, prefix: str) -> int:
 
 def _collect(
     reader: Reader, start: Address, end: Address, max_leaves: int, max_bytes: int
-) -> list[Record]:
-    leaves: list[Record] = []
-    left_bytes = max_bytes
+) -> bytes:
+    leaves: list[bytes] = []
     # No key is longer than the end, so the first one behind it is the end and a zero byte.
-    accounts = reader.scan(Table.ACCOUNTS, start, end + b"\0")
-    while several := list(islice(accounts, min(max_leaves - len(leaves), COLLECTED_AT_ONCE))):
-        values = sum(map(len, map(itemgetter(1), several)))
-        left_bytes -= HEAD_BYTES * len(several) + values
-        leaves += several
-        if left_bytes < 0:
-            break
-    while left_bytes < 0 and len(leaves) > 1:
-        left_bytes += HEAD_BYTES + len(leaves.pop()[1])
-    return leaves
+    for run in reader.scan_runs(start, end + b"\0"):
+        count = count_in(run)
+        if count > max_leaves or len(run) > max_bytes:
+            leaves.append(beginning(run, max_leaves, max_bytes))
+            # One account is given however large it is.
+            return b"".join(leaves) or beginning(run, 1, len(run))
+        leaves.append(run)
+        max_leaves -= count
+        max_bytes -= len(run)
+    return b"".join(leaves)
 
 
 class _Prover:

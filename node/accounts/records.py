@@ -1,25 +1,18 @@
 """Accounts in one byte string, as pages hash them: a run of records can be hashed as it came.
 
-records = record || record ...       ascending by address, no address twice
-record  = address: 20 bytes || length: 2 bytes || value: 1..65535 bytes
+They are the runs of `node.storage.runs`, keys being addresses.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import itemgetter, lt
+from operator import lt
 from struct import Struct
 from typing import Final, Self
 
-from node.accounts.pages import PAGE_DOMAIN, Child, Record
-from node.crypto.hashes import hash32
+from node.accounts.pages import Child, Record, hash_run
+from node.storage.runs import HEAD_BYTES, items_of, width_of
 from protocols.errors import WireError
 from protocols.types import ADDRESS_BYTES
-
-LENGTH_BYTES: Final = 2
-
-HEAD_BYTES: Final = ADDRESS_BYTES + LENGTH_BYTES
-"""What stands before a value."""
 
 _HEAD: Final = Struct(f">{ADDRESS_BYTES}sH")
 
@@ -37,32 +30,31 @@ class Records:
         """Return how many accounts there are."""
         return len(self.addresses)
 
-    def __iter__(self) -> Iterator[Record]:
-        """Yield addresses and values."""
-        for index, address in enumerate(self.addresses):
-            start = self.offsets[index] + HEAD_BYTES
-            yield address, self.payload[start : self.offsets[index + 1]]
+    @classmethod
+    def of(cls, run: bytes) -> Self:
+        """Look into a run, as it is stored or made.
+
+        Raises:
+            WireError: Cut short, or an empty value.
+        """
+        return cls(run, *(_scan_equal(run) or _scan(run)))
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read records.
+        """Read records that somebody sends.
 
         Raises:
-            WireError: Not exactly a run of records: cut short, out of order, an empty value.
+            WireError: Not exactly a run: cut short, out of order, an empty value.
         """
-        addresses, offsets = _scan_equal(payload) or _scan(payload)
+        records = cls.of(payload)
         # In C, because this is most of what it costs to check a range.
-        if not all(map(lt, addresses, addresses[1:])):
+        if not all(map(lt, records.addresses, records.addresses[1:])):
             raise WireError("Records", "addresses not ascending")
-        return cls(payload, addresses, offsets)
+        return records
 
-    def items(self) -> Iterable[Record]:
-        """Yield addresses and values, without a step of Python for each where that can be."""
-        if not isinstance(self.offsets, range):
-            return iter(self)
-        value_bytes = self.offsets.step - HEAD_BYTES
-        record = Struct(f"{ADDRESS_BYTES}s{LENGTH_BYTES}x{value_bytes}s")
-        return record.iter_unpack(self.payload)
+    def __iter__(self) -> Iterator[Record]:
+        """Yield addresses and values."""
+        return items_of(self.payload)
 
     def column(self, index: int, first: int, end: int) -> bytes:
         """Return one byte of each address of the records `first <= index < end`."""
@@ -76,34 +68,7 @@ class Records:
 
     def page(self, first: int, end: int) -> Child:
         """Hash at least one of the records as a page."""
-        return Child(end - first, hash32(PAGE_DOMAIN + self.slice(first, end)))
-
-
-def encode_records(records: Iterable[Record]) -> bytes:
-    """Return records, which are in address order, as one byte string."""
-    parts: list[bytes] = []
-    for address, value in records:
-        parts += address, len(value).to_bytes(LENGTH_BYTES, "big"), value
-    return b"".join(parts)
-
-
-def records_of(items: Sequence[Record]) -> Records:
-    """Put accounts together that are in address order, no address twice."""
-    lengths = set(map(len, map(itemgetter(1), items)))
-    offsets: Sequence[int]
-    if len(lengths) == 1:
-        (length,) = lengths
-        head = length.to_bytes(LENGTH_BYTES, "big")
-        # Address, head, value: an item joined by its head.
-        payload = b"".join(map(head.join, items))
-        width = HEAD_BYTES + length
-        offsets = range(0, len(payload) + 1, width)
-    else:
-        heads = {length: length.to_bytes(LENGTH_BYTES, "big") for length in lengths}
-        parts = [address + heads[len(value)] + value for address, value in items]
-        payload = b"".join(parts)
-        offsets = [0, *accumulate(map(len, parts))]
-    return Records(payload, list(map(itemgetter(0), items)), offsets)
+        return Child(end - first, hash_run(self.slice(first, end)))
 
 
 def _scan_equal(payload: bytes) -> tuple[list[bytes], Sequence[int]] | None:
@@ -111,14 +76,10 @@ def _scan_equal(payload: bytes) -> tuple[list[bytes], Sequence[int]] | None:
 
     Without a step of Python for each, which saves half of what it costs to check a range.
     """
-    lengths = payload[ADDRESS_BYTES:HEAD_BYTES]
-    width = HEAD_BYTES + int.from_bytes(lengths, "big")
-    count, rest = divmod(len(payload), width)
-    if rest or width == HEAD_BYTES:
+    width = width_of(payload)
+    # Records without values are as long as their heads.
+    if width <= HEAD_BYTES:
         return None
-    for index in range(LENGTH_BYTES):
-        if payload[ADDRESS_BYTES + index :: width] != lengths[index : index + 1] * count:
-            return None
     record = Struct(f"{ADDRESS_BYTES}s{width - ADDRESS_BYTES}x")
     addresses = [address for (address,) in record.iter_unpack(payload)]
     return addresses, range(0, len(payload) + 1, width)

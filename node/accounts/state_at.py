@@ -14,11 +14,13 @@ from typing import Final
 from node.accounts.branch_patch import patched
 from node.accounts.state_history import GROUP_BYTES, HEIGHT_BYTES, groups_above
 from node.chain.block_store import height_key
+from node.storage.runs import changed, items_of, last_key, width_of
 from node.storage.store import Reader, Table
 from protocols.types import ADDRESS_BYTES, Height
 
-SCAN_BLOCK: Final = 256
-"""Accounts that a scan takes at once: each time it looks for changes in every group above."""
+RUNS_AT_ONCE: Final = 16
+"""Runs of the store that a scan takes at once: each time it looks for changes in every group above.
+With accounts as they are a run has 20 of them."""
 
 _BEHIND: Final = b"\xff" * (HEIGHT_BYTES + 1)
 """Behind every height: ends the rows of one account or branch."""
@@ -57,21 +59,26 @@ class StateAt:
         """Yield accounts with `start <= address < end` in their order, and never from the end."""
         assert table is Table.ACCOUNTS
         assert not reverse
-        if not self._groups:
-            return self._reader.scan(table, start, end)
-        return chain.from_iterable(self._scan(start, end))
+        return chain.from_iterable(map(items_of, self.scan_runs(start, end)))
 
-    def _scan(self, start: bytes, end: bytes | None) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Yield the accounts of a part of the key space, some at once."""
-        present = self._reader.scan(Table.ACCOUNTS, start, end)
-        while True:
-            items = list(islice(present, SCAN_BLOCK))
-            is_last = len(items) < SCAN_BLOCK
-            high = end if is_last else items[-1][0] + b"\0"
-            yield self._as_it_was(items, start, high)
-            if is_last or high is None:
-                return
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        """Yield the accounts of a part of the key space in their order, some at once."""
+        present = self._reader.scan_runs(start, end)
+        if not self._groups:
+            yield from present
+            return
+        while run := b"".join(islice(present, RUNS_AT_ONCE)):
+            high = last_key(run) + b"\0"
+            if before := self._as_it_was(run, start, high):
+                yield before
             start = high
+        # Behind the last account there may have been others.
+        if before := self._as_it_was(b"", start, end):
+            yield before
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        """Return a short part of the key space."""
+        return b"".join(self.scan_runs(start, end))
 
     def _account(self, address: bytes) -> bytes | None:
         for group in self._groups:
@@ -91,9 +98,7 @@ class StateAt:
             patches += [patch for _, patch in rows]
         return patched(self._reader.get(Table.BRANCHES, key), patches)
 
-    def _as_it_was(
-        self, present: list[tuple[bytes, bytes]], low: bytes, high: bytes | None
-    ) -> list[tuple[bytes, bytes]]:
+    def _as_it_was(self, present: bytes, low: bytes, high: bytes | None) -> bytes:
         """Return what stood in a part of the key space that holds these accounts now."""
         old: dict[bytes, bytes | None] = {}
         for group in self._groups:
@@ -103,10 +108,7 @@ class StateAt:
                 if height > self._height:
                     # The first change above the height says what was there, later ones do not.
                     old.setdefault(address, value or None)
-        if not old:
-            return present
-        changed = {**dict(present), **old}
-        return sorted((key, value) for key, value in changed.items() if value is not None)
+        return changed(present, sorted(old.items()), width_of(present)) if old else present
 
 
 def _bound(key: bytes) -> bytes:

@@ -18,14 +18,12 @@ from node.accounts.pages import (
     PAGE_DOMAIN,
     Child,
     Place,
-    accounts_below,
     child_at,
-    hash_branch,
-    page_child,
 )
-from node.accounts.records import Records, encode_records
+from node.accounts.records import Records
+from node.accounts.stored import child_of
 from node.crypto.hashes import hash32
-from node.storage.store import Reader, Table
+from node.storage.store import Reader
 from protocols.types import Hash32
 
 
@@ -47,17 +45,6 @@ class Branch:
 Subtree: TypeAlias = Page | Branch
 
 
-def subtree_bytes(reader: Reader, place: Place) -> bytes:
-    """Return the node at a place of a stored state as it travels; a page where there is none.
-
-    Asked for a place inside a page, it is the part of the page with that prefix.
-    """
-    branch = reader.get(Table.BRANCHES, place.key)
-    if branch is not None:
-        return BRANCH_DOMAIN + branch
-    return PAGE_DOMAIN + encode_records(reader.scan(Table.ACCOUNTS, place.prefix, place.end))
-
-
 def open_root(root: Hash32, payload: bytes) -> Subtree | None:
     """Read the node at the root of a state; None unless it has that root."""
     return _decode(payload) if hash32(payload) == root else None
@@ -67,14 +54,6 @@ def open_subtree(child: Child, payload: bytes) -> Subtree | None:
     """Read the node of which the branch above says `child`; None if it is another one."""
     expected = child.hash if child.accounts else EMPTY_ROOT
     return _decode(payload) if hash32(payload) == expected else None
-
-
-def child_of(reader: Reader, place: Place) -> Child:
-    """Return what a branch above would say of a place of a stored state."""
-    branch = reader.get(Table.BRANCHES, place.key)
-    if branch is not None:
-        return Child(accounts_below(branch), hash_branch(branch))
-    return page_child(tuple(reader.scan(Table.ACCOUNTS, place.prefix, place.end)))
 
 
 def differing(reader: Reader, place: Place, theirs: Branch) -> Iterator[tuple[Place, Child]]:

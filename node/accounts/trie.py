@@ -12,37 +12,34 @@ branches above the changed accounts and nothing else.
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, TypeAlias
 
 from node.accounts.branch_patch import patch_of, patch_of_gone
 from node.accounts.bulk import hash_subtree
+from node.accounts.missing_branches import complete, levels
 from node.accounts.pages import (
     CHILD_PLACES,
     EMPTY_ROOT,
-    FAN_OUT,
     PAGE_ACCOUNTS,
     ROOT,
     Child,
     Place,
-    Record,
     accounts_below,
     branch_key,
-    build_subtree,
     count_of,
-    encode_branch,
+    end_of,
     group_end,
     hash_branch,
-    hash_page,
+    hash_run,
     nibble_at,
     pack_child,
-    page_child,
     prefix_of,
     root_from_records,
     root_of,
     unpack_child,
 )
-from node.accounts.records import Records, records_of
+from node.accounts.records import Records
+from node.accounts.stored import child_of
+from node.storage.runs import Change, changed, count_in, replaced, width_of
 from node.storage.store import Reader, Table, Writer, delete_range
 from protocols.types import Address, Hash32
 
@@ -55,10 +52,6 @@ __all__ = [
     "root_from_records",
     "update",
 ]
-
-BUILT_AT_ONCE: Final = 4096
-"""Accounts of a subtree that is built at once: two megabytes. More are slower, because the garbage
-collector looks at what lives long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +69,13 @@ class TrieUpdate:
 
     def write(self, writer: Writer) -> None:
         """Carry it out. The state must still be the one that it was planned over."""
-        _write(writer, Table.ACCOUNTS, self.accounts)
-        _write(writer, Table.BRANCHES, self.branches)
+        writer.change(Table.ACCOUNTS, sorted(self.accounts.items()))
+        writer.change(Table.BRANCHES, sorted(self.branches.items()))
 
 
 def root(reader: Reader) -> Hash32:
     """Return the root of the stored state."""
-    payload = reader.get(Table.BRANCHES, ROOT.key)
-    if payload is not None:
-        return hash_branch(payload)
-    return root_of(page_child(tuple(reader.scan(Table.ACCOUNTS))))
+    return root_of(child_of(reader, ROOT))
 
 
 def plan(reader: Reader, changes: Mapping[Address, bytes | None]) -> TrieUpdate:
@@ -111,13 +101,30 @@ def update(writer: Writer, changes: Mapping[Address, bytes | None]) -> Hash32:
     return planned.root
 
 
+def update_part(writer: Writer, changes: Sequence[Change]) -> None:
+    """Change accounts of a state that has not all of its branches; see `missing_branches`.
+
+    What is stored stays right: the branches above the accounts are made anew where they are stored,
+    and stay missing where they are not.
+
+    Args:
+        writer: The transaction.
+        changes: Ascending by address, no address twice; None deletes. They may have been made, with
+            branches that do not know of them.
+    """
+    if changes:
+        planner = _Planner(writer, changes)
+        planner.update_stored()
+        writer.change(Table.BRANCHES, sorted(planner.branches.items()))
+        writer.change(Table.ACCOUNTS, changes)
+
+
 def rebuild(writer: Writer) -> Hash32:
     """Make all branches anew from the stored accounts and return the root."""
     delete_range(writer, Table.BRANCHES)
-    return root_of(_Builder(writer).build(ROOT))
-
-
-_Change: TypeAlias = tuple[Address, bytes | None]
+    made = complete(writer)
+    assert made is not None, "there was no limit"
+    return made
 
 
 class _Planner:
@@ -128,7 +135,7 @@ class _Planner:
     up in its encoding, because it is written as it is and hardly ever looked into.
     """
 
-    def __init__(self, reader: Reader, changes: Sequence[_Change]) -> None:
+    def __init__(self, reader: Reader, changes: Sequence[Change]) -> None:
         """Begin to plan changes, ascending by address, of which there is at least one."""
         self._reader = reader
         self._changes = changes
@@ -141,14 +148,28 @@ class _Planner:
         end = len(self._changes)
         branch = self._reader.get(Table.BRANCHES, ROOT.key)
         if branch is None:
-            return unpack_child(self._update_page(0, None, 0, end))
-        return unpack_child(self._update_branch(0, accounts_below(branch), 0, end))
+            return unpack_child(self._update_page(0, 0, end))
+        return unpack_child(self._update_branch(0, 0, end))
 
-    def _update_branch(self, depth: int, accounts: int, first: int, end: int) -> bytes:
+    def update_stored(self) -> None:
+        """Apply the changes below each of the topmost branches that are stored."""
+        depths = range(levels(self._reader))
+        low, end = 0, len(self._changes)
+        while low < end:
+            address, high = self._addresses[low], low + 1
+            for depth in depths:
+                if self._reader.get(Table.BRANCHES, branch_key(address, depth)) is not None:
+                    behind = end_of(prefix_of(address, depth), depth)
+                    high = end if behind is None else bisect_left(self._addresses, behind, low)
+                    self._update_branch(depth, low, high)
+                    break
+            low = high
+
+    def _update_branch(self, depth: int, first: int, end: int) -> bytes:
         key = branch_key(self._addresses[first], depth)
         stored = self._reader.get(Table.BRANCHES, key)
         assert stored is not None, f"no branch {key.hex()}"
-        branch, after = bytearray(stored), accounts
+        branch = bytearray(stored)
         given, replaced = 0, []
         low = first
         while low < end:
@@ -156,99 +177,35 @@ class _Planner:
             nibble = nibble_at(self._addresses[low], depth)
             place = CHILD_PLACES[nibble]
             old = stored[place]
-            count = count_of(old)
-            update = self._update_branch if count > PAGE_ACCOUNTS else self._update_page
-            new = update(depth + 1, count, low, high)
+            update = self._update_branch if count_of(old) > PAGE_ACCOUNTS else self._update_page
+            new = update(depth + 1, low, high)
             if new != old:
                 branch[place] = new
-                after += count_of(new) - count
                 given |= 1 << nibble
                 replaced.append(old)
             low = high
-        if after <= PAGE_ACCOUNTS:
+        accounts = accounts_below(branch)
+        if accounts <= PAGE_ACCOUNTS:
             # Children that were branches are pages by now and have noted their own end.
             self.branches[key], self.patches[key] = None, patch_of_gone(stored)
-            return self._update_page(depth, accounts, first, end)
+            return self._update_page(depth, first, end)
         self.branches[key], self.patches[key] = bytes(branch), patch_of(given, replaced)
-        return pack_child(after, hash_branch(branch))
+        return pack_child(accounts, hash_branch(branch))
 
-    def _update_page(self, depth: int, accounts: int | None, first: int, end: int) -> bytes:
-        """Change a page, or what is to be one, of so many accounts; None for all that there are."""
+    def _update_page(self, depth: int, first: int, end: int) -> bytes:
+        """Change a page, or what is to be one."""
         prefix = prefix_of(self._addresses[first], depth)
-        # Counted and not compared with where the page ends: half of what it costs to read it.
-        records = list(islice(self._reader.scan(Table.ACCOUNTS, prefix), accounts))
-        changed = _changed_records(records, self._changes[first:end])
-        if 0 < len(changed) <= PAGE_ACCOUNTS:
-            return pack_child(len(changed), hash_page(changed))
-        return pack_child(*build_subtree(Place(depth, prefix), changed, self.branches))
-
-
-def _changed_records(records: list[Record], changes: Sequence[_Change]) -> list[Record]:
-    """Return records after changes, both in address order. The list of records is used up."""
-    if len(changes) > 1:
-        changed: dict[bytes, bytes | None] = dict(records)
-        changed.update(changes)
-        return sorted((address, value) for address, value in changed.items() if value is not None)
-    ((address, value),) = changes
-    index = bisect_left(records, (address,))
-    end = index + (index < len(records) and records[index][0] == address)
-    records[index:end] = () if value is None else ((address, value),)
-    return records
-
-
-class _Source:
-    """Accounts of a store in their order, read once, a bounded number of them held."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._items = reader.scan(Table.ACCOUNTS)
-        self._held: list[Record] = []
-
-    def take(self, place: Place) -> list[Record] | None:
-        """Take the accounts at a place, before which none is left; None if they are too many."""
-        missing = BUILT_AT_ONCE + 1 - len(self._held)
-        if missing > 0:
-            # As many again, so that small takes do not copy the rest each time.
-            self._held += islice(self._items, missing + BUILT_AT_ONCE)
-        end = place.end
-        count = len(self._held) if end is None else bisect_left(self._held, (end, b""))
-        if count > BUILT_AT_ONCE:
-            return None
-        taken, self._held = self._held[:count], self._held[count:]
-        return taken
-
-
-class _Builder:
-    """Writes the branches above all accounts of a store."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._source = _Source(writer)
-
-    def build(self, place: Place) -> Child:
-        items = self._source.take(place)
-        if items is not None:
-            return self._build_at_once(place, records_of(items))
-        children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
-        branch = encode_branch(children)
-        self._writer.put(Table.BRANCHES, place.key, branch)
-        return Child(sum(child.accounts for child in children), hash_branch(branch))
-
-    def _build_at_once(self, place: Place, records: Records) -> Child:
-        branches: dict[bytes, bytes] = {}
-        child = hash_subtree(place, records, 0, len(records), branches)
-        self._writer.put_many(Table.BRANCHES, sorted(branches.items()))
-        return child
-
-
-def _write(
-    writer: Writer,
-    table: Table,
-    values: Mapping[Address, bytes | None] | Mapping[bytes, bytes | None],
-) -> None:
-    kept: list[tuple[bytes, bytes]] = []
-    for key, value in sorted(values.items()):
-        if value is None:
-            writer.delete(table, key)
+        run = self._reader.run(prefix, end_of(prefix, depth))
+        width = width_of(run)
+        changes = self._changes[first:end]
+        if len(changes) == 1 and (new := replaced(run, *changes[0], width)):
+            accounts = len(new) // width
         else:
-            kept.append((key, value))
-    writer.put_many(table, kept)
+            new = changed(run, changes, width)
+            accounts = count_in(new)
+        if 0 < accounts <= PAGE_ACCOUNTS:
+            return pack_child(accounts, hash_run(new))
+        branches: dict[bytes, bytes] = {}
+        child = hash_subtree(Place(depth, prefix), Records.of(new), 0, accounts, branches)
+        self.branches.update(branches)
+        return pack_child(*child)

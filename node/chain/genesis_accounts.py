@@ -25,10 +25,11 @@ from node.accounts.account import ACCOUNT_BYTES, BASIC
 from node.accounts.bulk import hash_subtree
 from node.accounts.diff import DIFF_DOMAIN
 from node.accounts.pages import ROOT, root_of
-from node.accounts.records import HEAD_BYTES, LENGTH_BYTES, Records
+from node.accounts.records import Records
 from node.accounts.transaction import MAX_COINS
 from node.crypto.hashes import hash32
 from node.errors import ConfigError
+from node.storage.runs import HEAD_BYTES, LENGTH_BYTES
 from node.storage.store import Store, Table, delete_range
 from protocols.types import ADDRESS_BYTES, Address, Hash32
 
@@ -141,8 +142,8 @@ def store_accounts(store: Store, payload: bytes) -> Hash32:
     step = STORED_AT_ONCE * RECORD_BYTES
     for start in range(0, len(payload), step):
         with store.write(durable=False) as writer:
-            items = _ITEM.iter_unpack(payload[start : start + step])
-            writer.put_many(Table.ACCOUNTS, items)
+            part = payload[start : start + step]
+            writer.replace_run(part[:ADDRESS_BYTES], None, part)
     return root
 
 

@@ -5,11 +5,19 @@ happened; else it is flushed into the transaction below. A proposal is never flu
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 
-from node.storage.store import Reader, Table, Writer, delete_found
+from node.storage.store import (
+    Reader,
+    Table,
+    Writer,
+    change_singly,
+    delete_found,
+    found_runs,
+    replace_items,
+)
 
 
 class Overlay:
@@ -40,6 +48,14 @@ class Overlay:
         """Remove a key; a missing key is fine."""
         self._write(table, key, None)
 
+    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Set many values; None removes a key."""
+        change_singly(self, table, changes)
+
+    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
+        """Make a range of the packed table hold exactly these records."""
+        replace_items(self, start, end, records)
+
     def delete_first(
         self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
     ) -> int:
@@ -66,16 +82,19 @@ class Overlay:
         ours = map(keys.__getitem__, reversed(indexes) if reverse else indexes)
         return self._merge(table, below, ours, reverse=reverse)
 
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        """Yield what `scan` yields of the packed table as runs of records."""
+        return found_runs(self, start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        """Return what `scan_runs` yields as one run."""
+        return b"".join(self.scan_runs(start, end))
+
     def flush(self, writer: Writer) -> None:
         """Carry all writes out, table by table in key order, which is what a B-tree likes."""
         for table, keys in self._keys.items():
             written = self._written[table]
-            for key in keys:
-                value = written[key]
-                if value is None:
-                    writer.delete(table, key)
-                else:
-                    writer.put(table, key, value)
+            writer.change(table, [(key, written[key]) for key in keys])
 
     def _write(self, table: Table, key: bytes, value: bytes | None) -> None:
         written = self._written[table]

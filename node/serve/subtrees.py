@@ -1,7 +1,7 @@
 """Answering with single nodes of the trie of the state after a block."""
 
 from node.accounts.pages import Place
-from node.accounts.subtrees import subtree_bytes
+from node.accounts.stored import subtree_bytes
 from node.chain.view import ChainSnapshot, ChainView
 from protocols.messages.subtrees import SubtreesRequest, SubtreesResponse
 from protocols.status import Refusal, ResponseStatus

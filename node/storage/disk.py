@@ -24,10 +24,12 @@ from typing import Any, Final, cast
 import lmdb
 
 from node.errors import DataFolderError, StorageError
+from node.storage import packed_table
 from node.storage.lmdb_file import BrokenFileError, check_data_file
-from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer
+from node.storage.runs import items_of
+from node.storage.store import MAX_KEY_BYTES, PACKED, Reader, Table, Writer, change_singly
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Raise it with every change to what a table holds that older data cannot be read as."""
 
 FORMAT_KEY: Final = b"format_version"
@@ -39,8 +41,11 @@ MAP_BYTES: Final = 64 * 2**30
 MAX_READERS: Final = 1024
 """Snapshots open at one time. A slot costs 64 bytes and running out of them fails a read."""
 
+CHANGED_AT_ONCE: Final = 4096
+"""Items of the packed table that are put in order before they are written."""
+
 SCANNED_SINGLY: Final = 64
-"""Items of a scan, each compared with its end: no page of accounts is read further than it goes."""
+"""Items of a scan, each compared with its end: a short one is read no further than it goes."""
 
 SCANNED_AT_ONCE: Final = 128
 """Items that a longer scan reads before it looks for its end. Few, because values may be large."""
@@ -140,6 +145,8 @@ class _Reader:
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         cursor = self._cursors.get(table) or self._open_cursor(table)
+        if table is PACKED:
+            return packed_table.get(cursor, key)
         return cast("bytes | None", cursor.get(key))
 
     def scan(
@@ -151,11 +158,23 @@ class _Reader:
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
         cursor = self._transaction.cursor(self._tables[table])
+        if table is PACKED:
+            if reverse:
+                return packed_table.items_down(cursor, start, end)
+            return chain.from_iterable(map(items_of, packed_table.runs_between(cursor, start, end)))
         if reverse:
             return _down(cursor, start, end)
         if not cursor.set_range(start):
             return iter(())
         return cursor.iternext() if end is None else chain.from_iterable(_up(cursor, end))
+
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        cursor = self._transaction.cursor(self._tables[PACKED])
+        return packed_table.runs_between(cursor, start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        cursor = self._cursors.get(PACKED) or self._open_cursor(PACKED)
+        return b"".join(packed_table.runs_between(cursor, start, end))
 
     def _open_cursor(self, table: Table) -> Any:
         cursor = self._cursors[table] = self._transaction.cursor(self._tables[table])
@@ -193,21 +212,45 @@ class _Writer(_Reader):
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         assert 0 < len(key) <= MAX_KEY_BYTES
-        self._transaction.put(key, value, db=self._tables[table])
+        if table is PACKED:
+            self.change(table, [(key, value)])
+        else:
+            self._transaction.put(key, value, db=self._tables[table])
 
     def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:
+        if table is PACKED:
+            items = iter(items)
+            while several := dict(islice(items, CHANGED_AT_ONCE)):
+                self.change(table, sorted(several.items()))
+            return
         with self._transaction.cursor(self._tables[table]) as cursor:
             # Keys that are empty or too long are refused by LMDB, as a bug of ours.
             cursor.putmulti(items)
 
     def delete(self, table: Table, key: bytes) -> None:
+        if table is PACKED:
+            self.change(table, [(key, None)])
+            return
         cursor = self._cursors.get(table) or self._open_cursor(table)
         if cursor.set_key(key):
             cursor.delete()
 
+    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        if table is not PACKED:
+            change_singly(self, table, changes)
+            return
+        cursor = self._cursors.get(table) or self._open_cursor(table)
+        packed_table.change(cursor, changes)
+
+    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
+        cursor = self._cursors.get(PACKED) or self._open_cursor(PACKED)
+        packed_table.replace(cursor, start, end, records)
+
     def delete_first(
         self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
     ) -> int:
+        if table is PACKED:
+            return self._delete_packed(limit, start, end)
         cursor = self._cursors.get(table) or self._open_cursor(table)
         cursor.set_range(start)
         deleted = 0
@@ -215,6 +258,12 @@ class _Writer(_Reader):
         while deleted < limit and (end is None or cursor.key() < end) and cursor.delete():
             deleted += 1
         return deleted
+
+    def _delete_packed(self, limit: int, start: bytes, end: bytes | None) -> int:
+        keys = [key for key, _ in islice(self.scan(PACKED, start, end), limit)]
+        if keys:
+            self.replace_run(keys[0], keys[-1] + b"\0", b"")
+        return len(keys)
 
 
 def _take_folder(folder: Path) -> int:

@@ -7,11 +7,20 @@ costs what it changed and nothing is ever copied whole.
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-from node.storage.store import MAX_KEY_BYTES, Reader, Table, Writer, delete_found
+from node.storage.store import (
+    MAX_KEY_BYTES,
+    Reader,
+    Table,
+    Writer,
+    change_singly,
+    delete_found,
+    found_runs,
+    replace_items,
+)
 
 SCAN_BLOCK: Final = 32
 """Items that a scan takes at once, so that asking for the newest one does not copy a table, and
@@ -146,6 +155,12 @@ class _Snapshot:
             yield from items
             low, high = (low, covered[0]) if reverse else (covered[1] or b"", high)
 
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        return found_runs(self, start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        return b"".join(self.scan_runs(start, end))
+
     @staticmethod
     def _covered(
         items: list[tuple[bytes, bytes]], low: bytes, high: bytes | None, *, reverse: bool
@@ -181,6 +196,12 @@ class _Transaction(_Snapshot):
 
     def delete(self, table: Table, key: bytes) -> None:
         self._set(table, key, None)
+
+    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        change_singly(self, table, changes)
+
+    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
+        replace_items(self, start, end, records)
 
     def delete_first(
         self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None

@@ -4,17 +4,22 @@ Two implementations, one contract: LMDB on disk (`node.storage.disk`) and memory
 (`node.storage.memory`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from itertools import islice
 from typing import Final, Protocol
+
+from node.storage.runs import items_of, run_of
 
 MAX_KEY_BYTES: Final = 511
 """Longest key of any table: what LMDB allows. A key is never empty."""
 
 DELETED_AT_ONCE: Final = 4096
 """Keys that may be held while many are deleted."""
+
+RECORDS_AT_ONCE: Final = 256
+"""Records of a run that is put together from single items."""
 
 
 class Table(Enum):
@@ -31,7 +36,7 @@ class Table(Enum):
     HEIGHTS = "heights"
     """Height (4 bytes big-endian) + hash -> empty: all stored blocks, forks included."""
     ACCOUNTS = "accounts"
-    """Address -> account."""
+    """Address -> account. Packed."""
     BRANCHES = "branches"
     """Depth and prefix -> branch of the accounts trie."""
     DIFFS = "diffs"
@@ -61,6 +66,11 @@ class Table(Enum):
     __hash__ = object.__hash__
 
 
+PACKED: Final = Table.ACCOUNTS
+"""The table whose items can also be had as runs of records: see `node.storage.runs`. Its keys have
+20 bytes and its values 1..65535."""
+
+
 class Reader(Protocol):
     """One consistent snapshot. Short-lived: a long one keeps old pages from being reused."""
 
@@ -82,6 +92,14 @@ class Reader(Protocol):
         """
         ...
 
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        """Yield what `scan` yields of the packed table as runs of records, none of them empty."""
+        ...
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        """Return what `scan_runs` yields as one run: for a short range."""
+        ...
+
 
 class Writer(Reader, Protocol):
     """A write transaction. Reads see its own writes."""
@@ -99,6 +117,20 @@ class Writer(Reader, Protocol):
 
     def delete(self, table: Table, key: bytes) -> None:
         """Remove a key; a missing key is fine."""
+        ...
+
+    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Set many values, in key order, no key twice. None removes a key, which may be missing."""
+        ...
+
+    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
+        """Make the range `start <= key < end` of the packed table hold exactly these records.
+
+        Args:
+            start: First key of the range.
+            end: First key behind it, None if there is none.
+            records: A run of any length, all of it inside the range.
+        """
         ...
 
     def delete_first(
@@ -156,3 +188,26 @@ def delete_found(writer: Writer, table: Table, limit: int, start: bytes, end: by
     for key in keys:
         writer.delete(table, key)
     return len(keys)
+
+
+def found_runs(reader: Reader, start: bytes, end: bytes | None) -> Iterator[bytes]:
+    """Do what `Reader.scan_runs` does with what else a reader does."""
+    items = reader.scan(PACKED, start, end)
+    while several := list(islice(items, RECORDS_AT_ONCE)):
+        yield run_of(several)
+
+
+def change_singly(
+    writer: Writer, table: Table, changes: Sequence[tuple[bytes, bytes | None]]
+) -> None:
+    """Do what `Writer.change` does with what else a writer does."""
+    for key, value in changes:
+        if value is None:
+            writer.delete(table, key)
+    writer.put_many(table, [(key, value) for key, value in changes if value is not None])
+
+
+def replace_items(writer: Writer, start: bytes, end: bytes | None, records: bytes) -> None:
+    """Do what `Writer.replace_run` does with what else a writer does."""
+    delete_range(writer, PACKED, start, end)
+    writer.put_many(PACKED, items_of(records))

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from node.accounts.diff import Diff
 from node.accounts.range_proof import prove_range
-from node.accounts.subtrees import subtree_bytes
+from node.accounts.stored import subtree_bytes
 from node.blocks.header import Header
 from node.storage.memory import MemoryStore
 from node.sync.state.state_events import (

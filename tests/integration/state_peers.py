@@ -6,12 +6,13 @@ from typing import Final
 
 import trio
 
-from node.accounts.records import Records, encode_records
+from node.accounts.records import Records
 from node.blocks.block import Block
 from node.blocks.body import EMPTY_MICRO_BODY
 from node.blocks.justification import ProducerSignature
 from node.errors import Fault
 from node.net.network import Handler
+from node.storage.runs import run_of
 from protocols.ids import RequestProtocol
 from protocols.messages.history_peaks import HistoryPeaksRequest, HistoryPeaksResponse
 from protocols.messages.missing_blocks import MissingBlocksRequest, MissingBlocksResponse
@@ -200,9 +201,9 @@ def _without(place: float) -> Callable[[ProvenRange], ProvenRange]:
     """Leave out the account at a place, 0..1."""
 
     def change(proven: ProvenRange) -> ProvenRange:
-        records = list(Records.decode(proven.leaves).items())
+        records = list(Records.decode(proven.leaves))
         del records[int(place * (len(records) - 1))]
-        return replace(proven, leaves=encode_records(records))
+        return replace(proven, leaves=run_of(records))
 
     return change
 

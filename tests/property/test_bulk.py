@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from node.accounts.bulk import hash_subtree
 from node.accounts.pages import ROOT, build_subtree
-from node.accounts.records import Records, encode_records, records_of
+from node.accounts.records import Records
+from node.storage.runs import run_of
 from protocols.types import Address
 from tests.build.states import states
 
@@ -19,17 +20,17 @@ def test_it_makes_the_same_branches(state: State) -> None:
     made: dict[bytes, bytes] = {}
     child = build_subtree(ROOT, items, expected)
 
-    assert hash_subtree(ROOT, records_of(items), 0, len(items), made) == child
+    assert hash_subtree(ROOT, Records.of(run_of(items)), 0, len(items), made) == child
     assert made == expected
 
 
 @given(states, st.booleans())
 def test_records_are_those_that_were_put_together(state: State, are_equal: bool) -> None:
     items = [(key, b"=" if are_equal else value) for key, value in sorted(state.items())]
-    records = records_of(items)
+    records = Records.of(run_of(items))
 
-    assert records.payload == encode_records(items)
-    assert list(records.items()) == list(records) == items
+    assert records.payload == run_of(items)
+    assert list(records) == items
     decoded = Records.decode(records.payload)
     assert (decoded.addresses, list(decoded.offsets)) == (
         records.addresses,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts import trie
-from node.accounts.missing_branches import complete, forget_above, forget_across
+from node.accounts.missing_branches import complete, forget_across
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, delete_range
 from protocols.types import Address
@@ -28,12 +28,13 @@ def all_branches(reader: Reader) -> dict[bytes, bytes]:
         return branches_of(writer)
 
 
-@given(states, st.lists(keys, max_size=5))
-def test_what_is_missing_is_made(state: State, missing: list[Address]) -> None:
+@given(states, st.lists(st.tuples(keys, keys), max_size=3))
+def test_what_is_missing_is_made(state: State, missing: list[tuple[Address, Address]]) -> None:
     store, root = store_of(state)
     with store.write() as writer:
         whole = branches_of(writer)
-        forget_above(writer, missing)
+        for ends in missing:
+            forget_across(writer, *sorted(ends))
         assert complete(writer) == root
         assert branches_of(writer) == whole
 
@@ -62,21 +63,28 @@ def test_all_may_be_missing(state: State) -> None:
         assert branches_of(writer) == all_branches(writer)
 
 
-@given(states, changes)
-def test_what_stays_above_changed_accounts_belongs_to_them(
-    state: State, changed: dict[Address, bytes | None]
+@given(states, changes, st.lists(st.tuples(keys, keys), max_size=2), st.booleans())
+def test_what_is_stored_above_changed_accounts_is_made_anew(
+    state: State,
+    changed: dict[Address, bytes | None],
+    forgotten: list[tuple[Address, Address]],
+    are_made: bool,
 ) -> None:
     store, _ = store_of(state)
     with store.write() as writer:
-        forget_above(writer, changed)
-        for address, value in changed.items():
-            if value is None:
-                writer.delete(Table.ACCOUNTS, address)
-            else:
-                writer.put(Table.ACCOUNTS, address, value)
-        assert branches_of(writer).items() <= all_branches(writer).items()
-        expected = trie.root_from_records(writer.scan(Table.ACCOUNTS))  # type: ignore[arg-type]
-        assert complete(writer) == expected
+        for ends in forgotten:
+            forget_across(writer, *sorted(ends))
+        kept = set(branches_of(writer))
+        if are_made:
+            writer.change(Table.ACCOUNTS, sorted(changed.items()))
+        trie.update_part(writer, sorted(changed.items()))
+        accounts = dict(writer.scan(Table.ACCOUNTS))
+        after = {key: value for key, value in {**state, **changed}.items() if value is not None}
+        assert accounts == after
+        needed = all_branches(writer)
+        assert branches_of(writer).items() <= needed.items()
+        assert kept & set(needed) <= set(branches_of(writer))
+        assert complete(writer) == trie.root_from_records(after.items())
 
 
 @given(states, states, st.tuples(keys, keys))
@@ -98,6 +106,6 @@ def test_deep_branches_are_found() -> None:
     store, _ = store_of(state)
     with store.write() as writer:
         assert len(branches_of(writer)) > 38
-        forget_above(writer, [Address((299).to_bytes(20, "big"))])
+        delete_range(writer, Table.BRANCHES, end=bytes((38,)))
         assert len(branches_of(writer)) == 1
         assert complete(writer) == trie.root_from_records(state.items())

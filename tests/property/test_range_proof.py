@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from node.accounts.pages import Record
 from node.accounts.proof_nodes import read_nodes
 from node.accounts.range_proof import RangeAnswer, Verified, prove_range, verify_range
-from node.accounts.records import encode_records
+from node.storage.runs import run_of
 from protocols.errors import WireError
 from protocols.types import Address, Hash32
 from tests.build.states import keys, states, store_of
@@ -40,7 +40,7 @@ def check_anything(
         answer = RangeAnswer.decode(leaves, proof)
     except WireError:
         return False
-    assert encode_records(answer.leaves) == answer.leaves.payload == leaves
+    assert run_of(answer.leaves) == answer.leaves.payload == leaves
     verified = verify_range(root, *key_range, answer)
     if verified is None:
         return False
@@ -113,15 +113,13 @@ def test_no_account_can_be_left_out_or_repeated(
     records = list(RangeAnswer.decode(leaves, proof).leaves)
     assume(records)
     for index in {0, at % len(records), len(records) - 1}:
-        dropped = encode_records(records[:index] + records[index + 1 :])
-        twice = encode_records(records[: index + 1] + records[index:])
-        changed = encode_records(
-            [*records[:index], (records[index][0], b"else"), *records[index + 1 :]]
-        )
+        dropped = run_of(records[:index] + records[index + 1 :])
+        twice = run_of(records[: index + 1] + records[index:])
+        changed = run_of([*records[:index], (records[index][0], b"else"), *records[index + 1 :]])
         for wrong in (dropped, twice, changed):
             assert not check_anything(state, root, key_range, wrong, proof)
     if len(records) > 1:
-        assert not check_anything(state, root, key_range, encode_records(records[::-1]), proof)
+        assert not check_anything(state, root, key_range, run_of(records[::-1]), proof)
 
 
 @given(states, ranges, limits, st.integers(0))
@@ -195,6 +193,6 @@ def test_an_answer_of_another_state_is_refused(
 def test_any_bytes_decode_to_themselves_or_are_refused(leaves: bytes, proof: bytes) -> None:
     with suppress(WireError):
         answer = RangeAnswer.decode(leaves, b"")
-        assert encode_records(answer.leaves) == leaves
+        assert run_of(answer.leaves) == leaves
     with suppress(WireError):
         assert b"".join(node.encode() for node in read_nodes(proof)) == proof

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 
 from node.accounts import trie
 from node.accounts.pages import EMPTY_ROOT, NO_CHILD, ROOT, Child, Place
+from node.accounts.stored import child_of, subtree_bytes
 from node.accounts.subtrees import (
     Branch,
     Page,
-    child_of,
     differing,
     open_root,
     open_subtree,
-    subtree_bytes,
 )
 from node.crypto.hashes import hash32
 from node.storage.store import Reader, Table

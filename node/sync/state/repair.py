@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.accounts.pages import PAGE_ACCOUNTS, ROOT, Child, Place, root_of
-from node.accounts.subtrees import Branch, Subtree, child_of, differing, open_root, open_subtree
+from node.accounts.stored import child_of
+from node.accounts.subtrees import Branch, Subtree, differing, open_root, open_subtree
 from node.storage.store import Reader, Table
 from node.sync.state.coverage import Span, span_of
 from node.sync.state.target import SyncTarget

@@ -12,11 +12,10 @@ what is stored fits together. No commit needs to wait for the disk for that.
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 from node.accounts import trie
-from node.accounts.missing_branches import complete, forget_above, forget_across
+from node.accounts.missing_branches import complete, forget_across
 from node.accounts.records import Records
 from node.chain.state_progress import (
     StoredProgress,
@@ -24,12 +23,12 @@ from node.chain.state_progress import (
     load_progress,
     save_progress,
 )
-from node.storage.store import DELETED_AT_ONCE, Reader, Table, Writer, delete_range
+from node.storage.runs import changed, count_in, width_of
+from node.storage.store import Reader, Table, Writer, delete_range
 from node.sync.state import coverage as stored_coverage
 from node.sync.state.block_changes import BlockChanges, Change, merged
 from node.sync.state.coverage import EVERYTHING, Coverage, Span
 from node.sync.state.target import SyncTarget
-from protocols.types import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +112,10 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
         _save(writer, StoredSync(target, is_whole, accounts_in_trie(writer)))
         return
     covered = stored_coverage.load(writer).clip(changes.items())
-    forget_above(writer, (address for address, _ in covered))
-    accounts = stored.accounts
-    for address, value in covered:
-        accounts -= writer.get(Table.ACCOUNTS, address) is not None
-        if value is None:
-            writer.delete(Table.ACCOUNTS, address)
-        else:
-            accounts += 1
-            writer.put(Table.ACCOUNTS, address, value)
+    before = sum(writer.get(Table.ACCOUNTS, address) is not None for address, _ in covered)
+    after = sum(value is not None for _, value in covered)
+    accounts = stored.accounts - before + after
+    trie.update_part(writer, sorted(covered))
     _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
 
 
@@ -165,40 +159,20 @@ def keep_equal(writer: Writer, target: SyncTarget, differing: Sequence[Span]) ->
 def _write_part(writer: Writer, part: ProvenPart, later: list[Change]) -> int:
     """Write what a range holds after later changes; return how many accounts that are."""
     start, end = part.span
-    changes = later[bisect_left(later, (start,)) : bisect_left(later, (end + b"\0",))]
+    behind = end + b"\0"
+    changes = later[bisect_left(later, (start,)) : bisect_left(later, (behind,))]
     forget_across(writer, start, end)
     writer.put_many(Table.BRANCHES, sorted(part.branches.items()))
+    run = part.records.payload
     if changes:
-        forget_above(writer, (address for address, _ in changes))
-    else:
-        _delete_others(writer, part.span, part.records.addresses)
-        writer.put_many(Table.ACCOUNTS, part.records.items())
-        return len(part.records)
-    values: dict[bytes, bytes | None] = dict(part.records.items())
-    values.update(changes)
-    items = sorted((key, value) for key, value in values.items() if value is not None)
-    _delete_others(writer, part.span, [key for key, _ in items])
-    writer.put_many(Table.ACCOUNTS, items)
-    return len(items)
-
-
-def _delete_others(writer: Writer, span: Span, addresses: Sequence[bytes]) -> None:
-    """Delete the accounts of a range that are not known, however many there are."""
-    start, end = span[0], span[1] + b"\0"
-    while True:
-        keys = [key for key, _ in islice(writer.scan(Table.ACCOUNTS, start, end), DELETED_AT_ONCE)]
-        # Most often there is nothing at all, and no set to make.
-        known = set(addresses) if keys else set[bytes]()
-        for key in keys:
-            if key not in known:
-                writer.delete(Table.ACCOUNTS, key)
-        if len(keys) < DELETED_AT_ONCE:
-            return
-        start = Address(keys[-1] + b"\0")
+        run = changed(run, changes, width_of(run))
+    writer.replace_run(start, behind, run)
+    trie.update_part(writer, changes)
+    return count_in(run)
 
 
 def _count(reader: Reader, start: bytes, end: bytes) -> int:
-    return sum(1 for _ in reader.scan(Table.ACCOUNTS, start, end + b"\0"))
+    return sum(map(count_in, reader.scan_runs(start, end + b"\0")))
 
 
 def _save(writer: Writer, sync: StoredSync) -> None:

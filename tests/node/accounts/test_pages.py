@@ -81,7 +81,7 @@ PLACES = {
     "root": (ROOT, b"\x00", b"", None),
     "first level": (ROOT.child(10), b"\x01\xa0", b"\xa0", b"\xb0"),
     "second level": (ROOT.child(10).child(3), b"\x02\xa3", b"\xa3", b"\xa4"),
-    "third level": (ROOT.child(10).child(15).child(15), b"\x03\xaf\xf0", b"\xaf\xf0", b"\xb0\x00"),
+    "third level": (ROOT.child(10).child(15).child(15), b"\x03\xaf\xf0", b"\xaf\xf0", b"\xb0"),
     "last of a level": (ROOT.child(15), b"\x01\xf0", b"\xf0", None),
     "last of two levels": (ROOT.child(15).child(15), b"\x02\xff", b"\xff", None),
 }

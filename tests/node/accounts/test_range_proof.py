@@ -21,8 +21,9 @@ from node.accounts.range_proof import (
     prove_range,
     verify_range,
 )
-from node.accounts.records import Records, encode_records
+from node.accounts.records import Records
 from node.crypto.hashes import hash32
+from node.storage.runs import run_of
 from protocols.errors import WireError
 from protocols.messages.state_range import MAX_RANGE_PROOF_BYTES
 from protocols.types import Address
@@ -52,7 +53,7 @@ def checked(start: Address, end: Address, leaves: bytes, proof: bytes) -> Verifi
 def test_the_whole_state_needs_next_to_no_proof() -> None:
     leaves, proof = proven(FIRST_ADDRESS, LAST_ADDRESS)
     verified = checked(FIRST_ADDRESS, LAST_ADDRESS, leaves, proof)
-    assert leaves == encode_records(STATE.items())
+    assert leaves == run_of(STATE.items())
     assert verified == Verified(next=None, before=0, total=COUNT)
     # One branch without given children for each of two levels, and the last page.
     assert proof == branch_node({}) * 2 + page_node([])
@@ -87,7 +88,7 @@ def test_an_empty_state_is_proven_by_an_empty_page() -> None:
 def test_a_single_account() -> None:
     address = ADDRESSES[777]
     leaves, proof = proven(address, address)
-    assert leaves == encode_records([(address, b"value 777")])
+    assert leaves == run_of([(address, b"value 777")])
     assert checked(address, address, leaves, proof) == Verified(next=None, before=777, total=COUNT)
 
 
@@ -116,7 +117,7 @@ def test_an_answer_that_reaches_the_end_says_so_and_another_names_where_to_go_on
 def test_at_least_one_account_is_sent_however_few_bytes_may_be() -> None:
     with STORE.read() as reader:
         leaves, _ = prove_range(reader, FIRST_ADDRESS, LAST_ADDRESS, max_leaves=9, max_bytes=1)
-    assert leaves == encode_records([(ADDRESSES[0], b"value 0")])
+    assert leaves == run_of([(ADDRESSES[0], b"value 0")])
 
 
 def test_an_empty_answer_with_accounts_to_the_right_is_refused() -> None:
@@ -148,7 +149,7 @@ def test_no_account_can_be_left_out_changed_or_added(index: int) -> None:
         "added": [*records[: index + 1], (plus(Address(address), 1), b"x"), *records[index + 1 :]],
     }
     for name, content in wrong.items():
-        assert checked(start, end, encode_records(content), proof) is None, name
+        assert checked(start, end, run_of(content), proof) is None, name
 
 
 def test_accounts_outside_of_the_range_are_refused() -> None:
@@ -168,9 +169,9 @@ def test_accounts_of_the_range_cannot_hide_among_the_others_of_a_page(hidden: in
     in_page = [record for record in records if record[0][0] == start[0]]
     assert len(in_page) == 4
     content = sorted([*page.others, *in_page[:hidden]])
-    changed = PageNode(Records.decode(encode_records(content)))
+    changed = PageNode(Records.decode(run_of(content)))
     proof = b"".join(node.encode() for node in (*nodes[:at], changed, *nodes[at + 1 :]))
-    assert checked(start, end, encode_records(records[hidden:]), proof) is None
+    assert checked(start, end, run_of(records[hidden:]), proof) is None
 
 
 def test_a_child_that_follows_from_the_accounts_must_not_be_given() -> None:
@@ -203,8 +204,8 @@ def test_a_walk_deeper_than_the_trie_ends() -> None:
 
 def test_a_page_with_too_many_accounts_is_refused() -> None:
     records = [(Address(n.to_bytes(20, "big")), b"v") for n in range(65)]
-    leaves, others = encode_records(records[1:]), page_node(records[:1])
-    root = hash32(b"\0" + encode_records(records))
+    leaves, others = run_of(records[1:]), page_node(records[:1])
+    root = hash32(b"\0" + run_of(records))
     answer = RangeAnswer.decode(leaves, others)
     assert verify_range(root, records[1][0], LAST_ADDRESS, answer) is None
 
@@ -218,7 +219,7 @@ def test_a_branch_with_too_few_accounts_is_refused() -> None:
     assert verify_range(hash32(b"\1" + node.branch), start, start, answer) is None
 
 
-RECORD = encode_records([(ADDRESSES[5], b"v")])
+RECORD = run_of([(ADDRESSES[5], b"v")])
 
 BAD_LEAVES = {
     "cut short in the address": RECORD[:10],
@@ -227,7 +228,7 @@ BAD_LEAVES = {
     "an empty value": RECORD[:20] + b"\0\0",
     "an empty value later": RECORD + ADDRESSES[6] + b"\0\0",
     "twice the same": RECORD + RECORD,
-    "descending": RECORD + encode_records([(ADDRESSES[4], b"longer")]),
+    "descending": RECORD + run_of([(ADDRESSES[4], b"longer")]),
 }
 
 BAD_PROOFS = {
@@ -272,6 +273,6 @@ def test_records_of_equal_and_of_different_lengths_are_read_alike() -> None:
     equal = [(ADDRESSES[n], b"v%d" % n) for n in range(1, 9)]
     mixed = [*equal, (ADDRESSES[20], b"longer")]
     for records in (equal, mixed):
-        decoded = Records.decode(encode_records(records))
+        decoded = Records.decode(run_of(records))
         assert list(decoded) == records
-        assert decoded.slice(2, 4) == encode_records(records[2:4])
+        assert decoded.slice(2, 4) == run_of(records[2:4])

@@ -1,14 +1,16 @@
 """Older states over more accounts than a scan takes at once."""
 
-from node.accounts import trie
-from node.accounts.state_at import SCAN_BLOCK, StateAt
+import pytest
+
+from node.accounts import state_at, trie
+from node.accounts.state_at import StateAt
 from node.accounts.state_history import GROUP_BLOCKS, begin, record
 from node.storage.memory import MemoryStore
-from node.storage.store import Table, Writer
+from node.storage.store import RECORDS_AT_ONCE, Table, Writer
 from protocols.types import Address, Height
 from tests.build.diffs import diff_between
 
-COUNT = 3 * SCAN_BLOCK
+COUNT = 3 * RECORDS_AT_ONCE
 STEP = 2**160 // COUNT
 
 STATE = {Address((n * STEP).to_bytes(20, "big")): b"value %d" % n for n in range(COUNT)}
@@ -22,8 +24,12 @@ def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -
     update.write(writer)
 
 
-def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None:
-    changed = [ADDRESSES[n] for n in (0, SCAN_BLOCK - 1, SCAN_BLOCK, COUNT - 1)]
+@pytest.mark.parametrize("runs", [1, 2, 8])
+def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, runs: int
+) -> None:
+    monkeypatch.setattr(state_at, "RUNS_AT_ONCE", runs)
+    changed = [ADDRESSES[n] for n in (0, RECORDS_AT_ONCE - 1, RECORDS_AT_ONCE, COUNT - 1)]
     new = Address(b"\xff" * 20)
     with MemoryStore().write() as writer:
         begin(writer, 0)
@@ -46,11 +52,11 @@ def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were() -> None
         for height, state in expected.items():
             view = StateAt(writer, height)
             assert list(view.scan(Table.ACCOUNTS)) == sorted(state.items())
-            some = list(view.scan(Table.ACCOUNTS, ADDRESSES[1], ADDRESSES[SCAN_BLOCK + 1]))
+            some = list(view.scan(Table.ACCOUNTS, ADDRESSES[1], ADDRESSES[RECORDS_AT_ONCE + 1]))
             assert some == [
                 item
                 for item in sorted(state.items())
-                if ADDRESSES[1] <= item[0] < ADDRESSES[SCAN_BLOCK + 1]
+                if ADDRESSES[1] <= item[0] < ADDRESSES[RECORDS_AT_ONCE + 1]
             ]
             assert trie.root(view) == trie_root(state)
             # An end may lie right behind an address, which then belongs to the range.

@@ -3,11 +3,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from node.accounts import trie
+from node.accounts import missing_branches
 from node.accounts.pages import EMPTY_ROOT, PAGE_ACCOUNTS, root_from_records
 from node.accounts.trie import plan, rebuild, root, update
 from node.storage.memory import MemoryStore
-from node.storage.store import Reader, Store, Table, Writer
+from node.storage.store import Reader, Store, Table, Writer, found_runs
 from protocols.types import Address
 from tests.build.accounts import fill
 
@@ -53,6 +53,12 @@ class Spy:
         for key, value in self.reader.scan(which, start, end, reverse=reverse):
             self.accounts.add(key)
             yield key, value
+
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        return found_runs(self, start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        return b"".join(self.scan_runs(start, end))
 
 
 def test_an_empty_state_has_the_empty_root() -> None:
@@ -179,7 +185,7 @@ def spoil(writer: Writer, branches: Iterable[bytes]) -> None:
 def test_rebuild_holds_only_some_accounts_at_a_time(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(trie, "BUILT_AT_ONCE", at_once)
+    monkeypatch.setattr(missing_branches, "BUILT_AT_ONCE", at_once)
     crowd = {Address((2**159 + n).to_bytes(20, "big")): b"in a crowd" for n in range(300)}
     accounts = {**spread(700), **crowd, Address(b"\xff" * 20): b"last"}
     store = filled(accounts)

@@ -67,6 +67,12 @@ class Counted:
             self.items += 1
             yield item
 
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        return self.reader.scan_runs(start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        return self.reader.run(start, end)
+
 
 @pytest.mark.parametrize("reverse", [True, False])
 def test_a_scan_reads_no_more_than_is_taken(*, reverse: bool) -> None:

@@ -283,6 +283,14 @@ class _InterruptedReader:
         self.store.before_read()
         return self.below.scan(table, start, end, reverse=reverse)
 
+    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
+        self.store.before_read()
+        return self.below.scan_runs(start, end)
+
+    def run(self, start: bytes, end: bytes | None) -> bytes:
+        self.store.before_read()
+        return self.below.run(start, end)
+
 
 @pytest.mark.parametrize("blocks", [3, 5])
 @pytest.mark.parametrize("direction", Direction)

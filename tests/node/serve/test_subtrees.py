@@ -35,7 +35,7 @@ def test_all_nodes_of_every_state_that_is_kept_are_sent(height: int) -> None:
     for child, node in zip(root.children, response.nodes, strict=True):
         page = open_subtree(child, node)
         assert isinstance(page, Page)
-        found.update(page.records.items())
+        found.update(page.records)
     assert found == states().accounts[height]
     assert SubtreesResponse.decode(response.encode()) == response
 

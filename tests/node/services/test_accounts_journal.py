@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.accounts.records import records_of
+from node.accounts.records import Records
 from node.services.accounts_journal import MAX_OPEN, AccountsJournal
 from node.sync.state.block_changes import BlockChanges
 from node.sync.state.coverage import EVERYTHING
@@ -28,7 +28,7 @@ from tests.node.sync.state.targets import target
 
 TARGET = target(20)
 ANSWER = ProvenRange(leaves=b"leaves", proof=b"proof")
-RECORDS = records_of(())
+RECORDS = Records.of(b"")
 
 Lines = list[MutableMapping[str, Any]]
 

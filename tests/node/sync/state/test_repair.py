@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts.pages import ROOT
-from node.accounts.subtrees import subtree_bytes
+from node.accounts.stored import subtree_bytes
 from node.crypto.hashes import hash32
 from node.storage.memory import MemoryStore
 from node.sync.state.coverage import EVERYTHING, Coverage, key_of

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from node.accounts import trie
 from node.accounts.range_proof import LAST_ADDRESS
-from node.accounts.records import records_of
+from node.accounts.records import Records
 from node.chain.state_progress import forget_progress
 from node.storage.memory import MemoryStore
+from node.storage.runs import run_of
 from node.storage.store import DELETED_AT_ONCE, Table
 from node.sync.state import coverage as stored_coverage
 from node.sync.state import state_store
@@ -30,7 +31,7 @@ spans = st.tuples(keys, keys).map(lambda pair: (min(pair), max(pair)))
 def part(state: State, span: Span, *later: BlockChanges) -> ProvenPart:
     """Return a range of a state as if it had been proven."""
     items = sorted((key, value) for key, value in state.items() if span[0] <= key <= span[1])
-    return ProvenPart(span, records_of(items), later)
+    return ProvenPart(span, Records.of(run_of(items)), later)
 
 
 def block(number: int, changed: dict[Address, bytes | None]) -> BlockChanges:

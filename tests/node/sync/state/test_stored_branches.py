@@ -82,21 +82,25 @@ def test_whatever_is_written_and_changed(
     assert_they_belong(store)
 
 
-def test_those_above_what_changes_are_forgotten() -> None:
+CHANGED: Changes = {key_of(7): b"y", key_of(8): None, key_of(1000): b"z"}
+
+
+def test_those_above_what_changes_are_made_anew() -> None:
+    """Else all of a busy chain's are made again in the end, while nothing is fetched."""
     store = begun({})
     with store.write() as writer:
         state_store.write_parts(writer, [proven(CROWD, EVERYTHING)])
-    assert branches_of(store)
-    with store.write() as writer:
-        state_store.apply_blocks(writer, [block(2, {key_of(7): b"y"})])
-    assert not branches_of(store)
+        state_store.apply_blocks(writer, [block(2, CHANGED)])
+    expected, _ = store_of(after(CROWD, CHANGED))
+    assert branches_of(store) == branches_of(expected)
 
 
-def test_those_of_an_answer_that_is_rolled_forward_are_forgotten() -> None:
+def test_those_of_an_answer_that_is_rolled_forward_are_made_anew() -> None:
     store = begun({})
     with store.write() as writer:
-        state_store.write_parts(writer, [proven(CROWD, EVERYTHING, block(2, {key_of(7): b"y"}))])
-    assert not branches_of(store)
+        state_store.write_parts(writer, [proven(CROWD, EVERYTHING, block(2, CHANGED))])
+    expected, _ = store_of(after(CROWD, CHANGED))
+    assert branches_of(store) == branches_of(expected)
 
 
 def test_who_begins_again_trusts_none() -> None:
