@@ -46,7 +46,7 @@ class SignedTransactions:
         )
 
     def are_signed(self, transactions: Sequence[Transaction]) -> bool:
-        """Tell whether all of a block's transactions are signed: on two processors if they are many.
+        """Tell whether all of a block's transactions are signed: on two processors if many.
 
         Checking a signature gives the interpreter away. A node shares its machine and takes no more
         than two, however many there are.

@@ -140,12 +140,13 @@ def _change_run(cursor: Any, last: bytes, changes: Sequence[Change]) -> None:
 
 def _put(cursor: Any, run: bytes) -> None:
     """Put new runs, all of whose keys lie between two that are there."""
-    parts = list(cut(run, MAX_RUN_BYTES))
     width = _stored_width(run)
-    widths = [width or _stored_width(part) for part in parts]
-    cursor.putmulti(
-        [(last_key(part), _stored(part, each)) for part, each in zip(parts, widths, strict=True)]
-    )
+    parts = cut(run, MAX_RUN_BYTES)
+    if width:
+        last = slice(-width, KEY_BYTES - width)
+        cursor.putmulti([(part[last], _stored(part, width)) for part in parts])
+    else:
+        cursor.putmulti([(last_key(part), _stored(part, _stored_width(part))) for part in parts])
 
 
 def _stored_width(run: bytes) -> int:

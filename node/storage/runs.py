@@ -11,7 +11,7 @@ the width takes a third of the time if it is told.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from struct import Struct
 from typing import Any, Final, TypeAlias
 
@@ -153,18 +153,22 @@ def beginning(run: bytes, count: int, size: int) -> bytes:
 
 def cut(run: bytes, limit: int) -> Iterator[bytes]:
     """Cut a run into about equal ones of at most so many bytes, or of a single record."""
+    return (run[low:high] for low, high in pairwise(_cuts(run, limit)))
+
+
+def _cuts(run: bytes, limit: int) -> Sequence[int]:
     width = width_of(run)
-    parts = -(-len(run) // limit)
-    while parts > 1:
-        middle = len(run) // parts
-        at = middle // width * width if width else max(_starts(run, middle))
-        # One record at least, however large.
-        at = at or _end_at(run, 0)
-        yield run[:at]
-        run = run[at:]
-        parts = -(-len(run) // limit)
-    if run:
-        yield run
+    if width:
+        count = len(run) // width
+        parts = -(-count // max(limit // width, 1))
+        return [index * count // parts * width for index in range(parts + 1)]
+    cuts = [0]
+    for at in _starts(run):
+        left = len(run) - cuts[-1]
+        size = -(-left // -(-left // limit))
+        if at > cuts[-1] and _end_at(run, at) - cuts[-1] > size:
+            cuts.append(at)
+    return [*cuts, len(run)] if run else []
 
 
 @lru_cache(1024)
