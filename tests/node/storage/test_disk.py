@@ -394,8 +394,8 @@ def test_a_sound_file_is_never_refused(folder: Path, seed: int) -> None:
 def change_at_random(writer: Writer, rng: random.Random, *, grows: bool) -> None:
     for _ in range(rng.randrange(60)):
         table = rng.choice([Table.ACCOUNTS, Table.BODIES, Table.UNDO])
-        key = b"%d" % rng.randrange(400)
+        key = b"%020d" % rng.randrange(400)
         if rng.random() < (0.8 if grows else 0.1):
-            writer.put(table, key, bytes(rng.choice([0, 9, 600, 3000, 9000, 50_000])))
+            writer.put(table, key, bytes(rng.choice([1, 9, 600, 3000, 9000, 50_000])))
         else:
             writer.delete(table, key)
