@@ -97,6 +97,27 @@ def test_a_range_is_replaced_and_nothing_beside_it(
         assert numbers(reader) == list(range(0, 1000, 2))
 
 
+def test_every_key_may_be_the_border_of_what_is_replaced(store: Store) -> None:
+    """First and last keys of runs are among them."""
+    everything = list(range(60))
+    for border in everything:
+        for start, end in ((30, border), (border, 30), (border, border), (border, border + 1)):
+            low, high = min(start, end), max(start, end)
+            with store.write(durable=False) as writer:
+                writer.replace_run(b"", None, run_of(items_of_one_width(*everything)))
+                writer.replace_run(key(low), key(high), b"")
+                kept = [number for number in everything if not low <= number < high]
+                assert list(writer.scan(PACKED)) == items_of_one_width(*kept)
+                writer.replace_run(
+                    key(low), key(high), run_of(items_of_one_width(*range(low, high)))
+                )
+                assert list(writer.scan(PACKED)) == items_of_one_width(*everything)
+
+
+def items_of_one_width(*numbers: int) -> list[Item]:
+    return [(key(number), b"value %03d" % number) for number in numbers]
+
+
 def test_a_table_that_was_emptied_can_be_filled_again(store: Store) -> None:
     fill(store, *range(200))
     with store.write() as writer:

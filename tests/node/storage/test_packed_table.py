@@ -83,6 +83,7 @@ def test_one_row_is_read_for_a_value(cursor: Counted) -> None:
         (b"", key(1), 1),
         (key(5120)[:19], key(5376)[:19], 14),
     ],
+    ids=["one", "inside", "across", "several", "last", "behind all", "first", "prefixes"],
 )
 def test_no_more_rows_are_read_than_hold_a_range_and_one(
     cursor: Counted, start: bytes, end: bytes | None, rows: int
