@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
+from node.storage.runs import KEY_BYTES
 from node.storage.store import (
     MAX_KEY_BYTES,
+    PACKED,
     Reader,
     Table,
     Writer,
@@ -188,6 +190,7 @@ class _Transaction(_Snapshot):
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         assert 0 < len(key) <= MAX_KEY_BYTES
+        assert table is not PACKED or (len(key) == KEY_BYTES and value)
         self._set(table, key, value)
 
     def put_many(self, table: Table, items: Iterable[tuple[bytes, bytes]]) -> None:

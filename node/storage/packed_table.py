@@ -17,6 +17,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import lmdb
+
 from node.storage.runs import (
     HEAD_BYTES,
     KEY_BYTES,
@@ -25,6 +27,7 @@ from node.storage.runs import (
     Item,
     changed,
     cut,
+    is_run,
     items_of,
     last_key,
     part_of,
@@ -43,18 +46,17 @@ in key order, leaves the room of one run in each page."""
 
 def get(cursor: Any, key: bytes) -> bytes | None:
     """Return the value, or None."""
+    assert len(key) == KEY_BYTES
     if not cursor.set_range(key):
         return None
-    value = cursor.value()
-    width = value[0] << 8 | value[1]
-    at = value.find(key, WIDTH_BYTES)
+    run, width = _run_at(cursor)
+    at = run.find(key)
     if at < 0:
         return None
-    if width and not (at - WIDTH_BYTES) % width:
-        found: bytes = value[at + HEAD_BYTES : at + width]
-        return found
+    if width and not at % width:
+        return run[at + HEAD_BYTES : at + width]
     # Mixed, or the same bytes stand across two records.
-    return value_in(value[WIDTH_BYTES:], key, width)
+    return value_in(run, key, width)
 
 
 def runs_between(cursor: Any, start: bytes, end: bytes | None) -> Iterator[bytes]:
@@ -107,14 +109,23 @@ def replace(cursor: Any, start: bytes, end: bytes | None, records: bytes) -> Non
         end: First key behind it, None if there is none.
         records: A run of any length, all of it inside the range.
     """
+    assert end is None or start <= end
     for run in (*_clear(cursor, start, end), records):
         _put(cursor, run)
 
 
 def _run_at(cursor: Any) -> tuple[bytes, int]:
-    """Return the run that the cursor is at, and its width."""
+    """Return the run that the cursor is at, and its width.
+
+    Raises:
+        CorruptedError: No run stands there, because the file is damaged.
+    """
     value = cursor.value()
-    return value[WIDTH_BYTES:], value[0] << 8 | value[1]
+    width, run = int.from_bytes(value[:WIDTH_BYTES], "big"), value[WIDTH_BYTES:]
+    is_sound = not len(run) % width if width > HEAD_BYTES else not width and is_run(run)
+    if not run or not is_sound:
+        raise lmdb.CorruptedError("no run of records")
+    return run, width
 
 
 def _stored(run: bytes, width: int) -> bytes:
@@ -125,6 +136,8 @@ def _change_run(cursor: Any, last: bytes, changes: Sequence[Change]) -> None:
     """Change the run at the cursor, whose last key this is; none if that is empty."""
     run, width = _run_at(cursor) if last else (b"", MIXED)
     key, value = changes[-1]
+    assert len(key) == KEY_BYTES
+    assert value != b""
     if len(changes) == 1 and (new := replaced(run, key, value, width)):
         cursor.put(last, _stored(new, width))
         return

@@ -58,6 +58,14 @@ def width_of(run: bytes) -> int:
     return width if run[KEY_BYTES::width].count(high) == count else MIXED
 
 
+def is_run(content: bytes) -> bool:
+    """Tell whether bytes are some records and nothing else. Their order is not looked at."""
+    at = 0
+    while at + HEAD_BYTES < len(content):
+        at = _end_at(content, at)
+    return 0 < at == len(content)
+
+
 def count_in(run: bytes) -> int:
     """Count the records."""
     width = width_of(run)
@@ -200,4 +208,4 @@ def _place(run: bytes, index: int, width: int) -> int:
 
 
 def _end_at(run: bytes, at: int) -> int:
-    return at + HEAD_BYTES + (run[at + KEY_BYTES] << 8 | run[at + KEY_BYTES + 1])
+    return at + HEAD_BYTES + int.from_bytes(run[at + KEY_BYTES : at + HEAD_BYTES], "big")

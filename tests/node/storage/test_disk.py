@@ -244,6 +244,8 @@ for seed in range(40):
         with store.write() as writer:
             for number in range(200):
                 writer.put(Table.ACCOUNTS, b"%020d" % number, bytes(50))
+                writer.get(Table.ACCOUNTS, (15 * number).to_bytes(20, "big"))
+            writer.replace_run(bytes(20), (1000).to_bytes(20, "big"), b"")
         store.close()
         found["unseen"] += 1
     except StorageError:

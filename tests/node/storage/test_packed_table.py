@@ -1,16 +1,19 @@
 """How little is read and how full the file is. `tests/property` has whether it is right."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from node.errors import StorageError
 from node.storage import packed_table
 from node.storage.disk import DiskStore
 from node.storage.runs import items_of, run_of
-from node.storage.store import PACKED
+from node.storage.store import PACKED, Writer
 
 COUNT = 10_000
 
@@ -142,3 +145,50 @@ def fill_in_order(store: DiskStore, at_once: int) -> None:
         for start in range(0, COUNT, at_once):
             numbers = range(start, min(start + at_once, COUNT))
             writer.put_many(PACKED, [(key(number), bytes(9)) for number in numbers])
+
+
+NO_RUNS = {
+    "nothing": b"",
+    "half a width": b"\0",
+    "a width of nothing but a key": b"\0\x14" + bytes(60),
+    "another width": b"\0\x20" + run_of([(key(1), bytes(9))]),
+    "no whole record": b"\0\0" + run_of([(key(1), bytes(9))])[:-1],
+    "less than a head": b"\0\0" + bytes(21),
+}
+
+USES: dict[str, Callable[[Writer], object]] = {
+    "get": lambda writer: writer.get(PACKED, key(1)),
+    "scan": lambda writer: list(writer.scan(PACKED)),
+    "scan down": lambda writer: list(writer.scan(PACKED, reverse=True)),
+    "run": lambda writer: writer.run(b"", None),
+    "put": lambda writer: writer.put(PACKED, key(1), b"value"),
+    "delete": lambda writer: writer.delete(PACKED, key(1)),
+    "replace": lambda writer: writer.replace_run(key(0), key(2), b""),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("name", NO_RUNS)
+def test_damage_that_no_check_of_the_file_sees_is_an_error_with_a_name(
+    store: DiskStore, name: str, use: str
+) -> None:
+    with store._environment.begin(write=True) as transaction:
+        transaction.put(key(1), NO_RUNS[name], db=store._tables[PACKED])
+
+    with pytest.raises(StorageError), store.write() as writer:
+        USES[use](writer)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_stands_in_the_place_of_a_run_can_be_used_or_not(
+    store: DiskStore, seed: int
+) -> None:
+    draw = Random(seed)
+    row = bytearray(b"\0\x1f" + run_of([(key(each), bytes(9)) for each in range(20)]))
+    for _ in range(draw.choice([1, 1, 3, 100])):
+        row[draw.randrange(len(row))] = draw.randrange(256)
+    for use in USES.values():
+        with store._environment.begin(write=True) as transaction:
+            transaction.put(key(19), bytes(row), db=store._tables[PACKED])
+        with suppress(StorageError), store.write() as writer:
+            use(writer)
