@@ -12,6 +12,7 @@ from typing import Final
 from node.accounts.bulk import hash_subtree
 from node.accounts.pages import (
     FAN_OUT,
+    PAGE_ACCOUNTS,
     ROOT,
     Child,
     Place,
@@ -76,14 +77,19 @@ class _Builder:
             return Child(accounts_below(branch), hash_branch(branch))
         if self._left <= 0:
             raise _EnoughError
-        records = self._few_at(place)
+        records = None if self._has_branch_below(place) else self._few_at(place)
         if records is not None:
             return self._build_at_once(place, records)
         children = [self.build(place.child(nibble)) for nibble in range(FAN_OUT)]
         branch = encode_branch(children)
         self._writer.put(Table.BRANCHES, place.key, branch)
-        self._left -= BUILT_AT_ONCE
+        self._left -= PAGE_ACCOUNTS
         return Child(sum(child.accounts for child in children), hash_branch(branch))
+
+    def _has_branch_below(self, place: Place) -> bool:
+        """Tell whether a child has a branch: then there are many accounts, none of which is read."""
+        first, last = place.child(0).key, place.child(FAN_OUT - 1).key
+        return next(self._writer.scan(Table.BRANCHES, first, last + b"\0"), None) is not None
 
     def _few_at(self, place: Place) -> Records | None:
         """Return the accounts below a place; None if they are too many."""
