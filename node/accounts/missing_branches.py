@@ -87,7 +87,7 @@ class _Builder:
         return Child(sum(child.accounts for child in children), hash_branch(branch))
 
     def _has_branch_below(self, place: Place) -> bool:
-        """Tell whether a child has a branch: then there are many accounts, none of which is read."""
+        """Tell whether a child has a branch: then there are many accounts, and none is read."""
         first, last = place.child(0).key, place.child(FAN_OUT - 1).key
         return next(self._writer.scan(Table.BRANCHES, first, last + b"\0"), None) is not None
 
