@@ -24,8 +24,8 @@ HEAD_BYTES: Final = KEY_BYTES + LENGTH_BYTES
 MIXED: Final = 0
 """Width of a run whose records are not all of one. An empty run has it too."""
 
-MAX_UNPACKED: Final = 64
-"""Records that are read with a format of their own."""
+UNPACKED_AT_ONCE: Final = 64
+"""Keys that are read with one format, of which there is one for each width and number."""
 
 Item: TypeAlias = tuple[bytes, bytes]
 """Key and value."""
@@ -76,11 +76,16 @@ def keys_of(run: bytes, width: int) -> Sequence[bytes]:
     """Return the keys of a run of a width."""
     if not width:
         return [run[at : at + KEY_BYTES] for at in _starts(run)]
-    count = len(run) // width
-    if count <= MAX_UNPACKED:
-        keys: tuple[bytes, ...] = _keys_format(width, count)(run)
-        return keys
-    return [key for (key,) in Struct(f"{KEY_BYTES}s{width - KEY_BYTES}x").iter_unpack(run)]
+    whole, rest = divmod(len(run) // width, UNPACKED_AT_ONCE)
+    if not whole:
+        return _keys_format(width, rest)(run, 0)
+    # Not a tuple for each key: the garbage collector would look at all of them.
+    several, step = _keys_format(width, UNPACKED_AT_ONCE), UNPACKED_AT_ONCE * width
+    keys: list[bytes] = []
+    for at in range(0, whole * step, step):
+        keys += several(run, at)
+    keys += _keys_format(width, rest)(run, whole * step)
+    return keys
 
 
 def items_of(run: bytes) -> Iterator[Item]:
@@ -180,8 +185,8 @@ def _cuts(run: bytes, limit: int) -> Sequence[int]:
 
 
 @lru_cache(1024)
-def _keys_format(width: int, count: int) -> Callable[[bytes], tuple[Any, ...]]:
-    return Struct(f"{KEY_BYTES}s{width - KEY_BYTES}x" * count).unpack
+def _keys_format(width: int, count: int) -> Callable[[bytes, int], tuple[bytes, ...]]:
+    return Struct(f"{KEY_BYTES}s{width - KEY_BYTES}x" * count).unpack_from
 
 
 @lru_cache(1024)
