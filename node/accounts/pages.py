@@ -213,10 +213,10 @@ def hash_branch(branch: bytes | bytearray) -> Hash32:
     return hash32(BRANCH_DOMAIN + branch)
 
 
-def build_subtree(
-    place: Place, records: Sequence[Record], branches: dict[bytes, bytes | None]
-) -> Child:
+def build_subtree(place: Place, records: Sequence[Record], branches: dict[bytes, bytes]) -> Child:
     """Hash the subtree of sorted records at a place and note the branches that it is made of.
+
+    The plain definition, which `bulk.hash_subtree` is tested against.
 
     Args:
         place: Shared by all records.

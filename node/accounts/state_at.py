@@ -8,7 +8,7 @@ blocks above the height, so states of the last few hundred blocks are cheap.
 """
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
 from node.accounts.branch_patch import patched
@@ -18,9 +18,9 @@ from node.storage.runs import changed, items_of, last_key, width_of
 from node.storage.store import Reader, Table
 from protocols.types import ADDRESS_BYTES, Height
 
-RUNS_AT_ONCE: Final = 16
-"""Runs of the store that a scan takes at once: each time it looks for changes in every group above.
-With accounts as they are a run has 20 of them."""
+TAKEN_BYTES: Final = 8192
+"""Of accounts that a scan takes at once: each time it looks for changes in every group above. With
+accounts as they are these are 264."""
 
 _BEHIND: Final = b"\xff" * (HEIGHT_BYTES + 1)
 """Behind every height: ends the rows of one account or branch."""
@@ -67,14 +67,15 @@ class StateAt:
         if not self._groups:
             yield from present
             return
-        while run := b"".join(islice(present, RUNS_AT_ONCE)):
-            high = last_key(run) + b"\0"
+        is_last = False
+        while not is_last:
+            run = _taken(present)
+            is_last = len(run) < TAKEN_BYTES
+            # Behind the last account there may have been others.
+            high = end if is_last else last_key(run) + b"\0"
             if before := self._as_it_was(run, start, high):
                 yield before
-            start = high
-        # Behind the last account there may have been others.
-        if before := self._as_it_was(b"", start, end):
-            yield before
+            start = high or b""
 
     def run(self, start: bytes, end: bytes | None) -> bytes:
         """Return a short part of the key space."""
@@ -109,6 +110,16 @@ class StateAt:
                     # The first change above the height says what was there, later ones do not.
                     old.setdefault(address, value or None)
         return changed(present, sorted(old.items()), width_of(present)) if old else present
+
+
+def _taken(runs: Iterator[bytes]) -> bytes:
+    """Take runs of some bytes together; fewer bytes only if there are no more."""
+    taken: list[bytes] = []
+    left = TAKEN_BYTES
+    while left > 0 and (run := next(runs, None)):
+        taken.append(run)
+        left -= len(run)
+    return b"".join(taken)
 
 
 def _bound(key: bytes) -> bytes:

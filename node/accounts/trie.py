@@ -51,6 +51,7 @@ __all__ = [
     "root",
     "root_from_records",
     "update",
+    "update_part",
 ]
 
 
@@ -109,8 +110,7 @@ def update_part(writer: Writer, changes: Sequence[Change]) -> None:
 
     Args:
         writer: The transaction.
-        changes: Ascending by address, no address twice; None deletes. They may have been made, with
-            branches that do not know of them.
+        changes: Ascending by address, no address twice; None deletes.
     """
     if changes:
         planner = _Planner(writer, changes)
@@ -170,7 +170,7 @@ class _Planner:
         stored = self._reader.get(Table.BRANCHES, key)
         assert stored is not None, f"no branch {key.hex()}"
         branch = bytearray(stored)
-        given, replaced = 0, []
+        given, olds = 0, []
         low = first
         while low < end:
             high = group_end(self._addresses, depth, low, end)
@@ -182,14 +182,14 @@ class _Planner:
             if new != old:
                 branch[place] = new
                 given |= 1 << nibble
-                replaced.append(old)
+                olds.append(old)
             low = high
         accounts = accounts_below(branch)
         if accounts <= PAGE_ACCOUNTS:
             # Children that were branches are pages by now and have noted their own end.
             self.branches[key], self.patches[key] = None, patch_of_gone(stored)
             return self._update_page(depth, first, end)
-        self.branches[key], self.patches[key] = bytes(branch), patch_of(given, replaced)
+        self.branches[key], self.patches[key] = bytes(branch), patch_of(given, olds)
         return pack_child(accounts, hash_branch(branch))
 
     def _update_page(self, depth: int, first: int, end: int) -> bytes:

@@ -7,7 +7,7 @@ unknown transactions nor junk that costs its sender nothing may push out those t
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from node.accounts.transaction import Transaction
@@ -16,7 +16,6 @@ from protocols.types import Hash32
 
 MAX_KNOWN: Final = 32_768
 """All that wait in a mempool, 20,000, and those of the last blocks. At 200 bytes each."""
-
 
 SHARED_FROM: Final = 64
 """Signatures for which a second thread is worth its 0.2 ms: these take 4."""
@@ -52,17 +51,23 @@ class SignedTransactions:
         than two, however many there are.
         """
         unknown = [each for each in transactions if each not in self]
+        is_over = Event()
         if len(unknown) < SHARED_FROM:
-            return self._are_good(unknown)
+            return self._are_good(unknown, is_over)
         half = len(unknown) // 2
         with ThreadPoolExecutor(1, thread_name_prefix="signatures") as pool:
-            others = pool.submit(self._are_good, unknown[half:])
-            return self._are_good(unknown[:half]) and others.result()
+            others = pool.submit(self._are_good, unknown[half:], is_over)
+            return self._are_good(unknown[:half], is_over) and others.result()
 
-    def _are_good(self, transactions: Sequence[Transaction]) -> bool:
-        return all(
-            self._verify(each.sender_key, each.hash, each.signature) for each in transactions
-        )
+    def _are_good(self, transactions: Sequence[Transaction], is_over: Event) -> bool:
+        for each in transactions:
+            # The other half has a bad one.
+            if is_over.is_set():
+                return False
+            if not self._verify(each.sender_key, each.hash, each.signature):
+                is_over.set()
+                return False
+        return True
 
     def note(self, transaction: Transaction) -> None:
         """Know a transaction whose signature was found good."""

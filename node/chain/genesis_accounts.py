@@ -50,7 +50,6 @@ _MIDDLE: Final = ACCOUNT_BYTES.to_bytes(LENGTH_BYTES, "big") + bytes((BASIC,))
 _ADDRESS: Final = Struct(f"{ADDRESS_BYTES}s{RECORD_BYTES - ADDRESS_BYTES}x")
 _BALANCE: Final = Struct(f">{ADDRESS_BYTES + len(_MIDDLE)}xQ")
 _RECORD: Final = Struct(f">{ADDRESS_BYTES}s{len(_MIDDLE)}sQ")
-_ITEM: Final = Struct(f"{ADDRESS_BYTES}s{LENGTH_BYTES}x{ACCOUNT_BYTES}s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,11 +121,11 @@ def _run_at(cursor: Any) -> tuple[bytes, int]:
         CorruptedError: No run stands there, because the file is damaged.
     """
     value = cursor.value()
-    width, run = int.from_bytes(value[:WIDTH_BYTES], "big"), value[WIDTH_BYTES:]
-    is_sound = not len(run) % width if width > HEAD_BYTES else not width and is_run(run)
-    if not run or not is_sound:
-        raise lmdb.CorruptedError("no run of records")
-    return run, width
+    if len(value) > WIDTH_BYTES:
+        width, run = value[0] << 8 | value[1], value[WIDTH_BYTES:]
+        if not len(run) % width if width > HEAD_BYTES else not width and is_run(run):
+            return run, width
+    raise lmdb.CorruptedError("no run of records")
 
 
 def _stored(run: bytes, width: int) -> bytes:
@@ -141,7 +141,9 @@ def _change_run(cursor: Any, last: bytes, changes: Sequence[Change]) -> None:
     if len(changes) == 1 and (new := replaced(run, key, value, width)):
         cursor.put(last, _stored(new, width))
         return
-    run = changed(run, changes, width)
+    before, run = run, changed(run, changes, width)
+    if run == before:
+        return
     stays = key < last or (key == last and value is not None)
     if stays and len(run) <= MAX_RUN_BYTES:
         cursor.put(last, _stored(run, _stored_width(run)))

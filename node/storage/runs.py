@@ -4,8 +4,8 @@
     record  key: 20 bytes || length: 2 bytes || value: 1..65535 bytes
 
 A page of the accounts trie is hashed in the same form, and accounts travel in it. Nearly always all
-records of a run have one width, and then no step of Python is taken for each. What has to look for
-the width takes a third of the time if it is told.
+records of a run have one width, and then no step of Python is taken for each. Functions that take a
+width save two thirds of their time by being told it.
 """
 
 from bisect import bisect_left
@@ -61,8 +61,8 @@ def width_of(run: bytes) -> int:
 def is_run(content: bytes) -> bool:
     """Tell whether bytes are some records and nothing else. Their order is not looked at."""
     at = 0
-    while at + HEAD_BYTES < len(content):
-        at = _end_at(content, at)
+    while at + HEAD_BYTES < (end := _end_at(content, at)) <= len(content):
+        at = end
     return 0 < at == len(content)
 
 
@@ -107,8 +107,8 @@ def value_in(run: bytes, key: bytes, width: int) -> bytes | None:
     index = bisect_left(keys, key)
     if index == len(keys) or keys[index] != key:
         return None
-    at = _place(run, index, width)
-    return run[at + HEAD_BYTES : _end_at(run, at)]
+    places = _places(run, width)
+    return run[places[index] + HEAD_BYTES : places[index + 1]]
 
 
 def part_of(run: bytes, start: bytes, end: bytes | None, width: int) -> bytes:
@@ -118,7 +118,8 @@ def part_of(run: bytes, start: bytes, end: bytes | None, width: int) -> bytes:
     high = len(keys) if end is None else bisect_left(keys, end, low)
     if width:
         return run[low * width : high * width]
-    return run[_place(run, low, width) : _place(run, high, width)]
+    places = _places(run, width)
+    return run[places[low] : places[high]]
 
 
 def replaced(run: bytes, key: bytes, value: bytes | None, width: int) -> bytes | None:
@@ -135,16 +136,14 @@ def replaced(run: bytes, key: bytes, value: bytes | None, width: int) -> bytes |
 
 def changed(run: bytes, changes: Sequence[Change], width: int) -> bytes:
     """Return a run of a width after changes, which are in key order, no key twice."""
-    keys = keys_of(run, width)
+    keys, places = keys_of(run, width), _places(run, width)
     parts: list[bytes] = []
     index = kept = 0
     for key, value in changes:
         index = bisect_left(keys, key, index)
-        at = _place(run, index, width)
-        parts.append(run[kept:at])
-        kept = at
-        if index < len(keys) and keys[index] == key:
-            kept = _end_at(run, at)
+        parts.append(run[kept : places[index]])
+        is_there = index < len(keys) and keys[index] == key
+        kept = places[index + is_there]
         if value is not None:
             parts.append(record_of(key, value))
     parts.append(run[kept:])
@@ -199,17 +198,17 @@ def _mixed_items(run: bytes) -> Iterator[Item]:
         yield run[at : at + KEY_BYTES], run[at + HEAD_BYTES : _end_at(run, at)]
 
 
-def _starts(run: bytes, limit: int | None = None) -> Iterator[int]:
-    """Yield where records start, up to a place and that included."""
-    at, last = 0, len(run) - 1 if limit is None else limit
-    while at <= last:
+def _starts(run: bytes) -> Iterator[int]:
+    """Yield where records start."""
+    at = 0
+    while at < len(run):
         yield at
         at = _end_at(run, at)
 
 
-def _place(run: bytes, index: int, width: int) -> int:
-    """Return where a record starts, or the length of the run behind the last one."""
-    return index * width if width else next(islice((*_starts(run), len(run)), index, None))
+def _places(run: bytes, width: int) -> Sequence[int]:
+    """Return where records start, and the length of the run."""
+    return range(0, len(run) + 1, width) if width else [*_starts(run), len(run)]
 
 
 def _end_at(run: bytes, at: int) -> int:

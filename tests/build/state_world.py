@@ -172,7 +172,7 @@ class World:
         with self.store.read() as reader:
             stored = dict(reader.scan(Table.BRANCHES))
             records = list(reader.scan(Table.ACCOUNTS))
-        expected: dict[bytes, bytes | None] = {}
+        expected: dict[bytes, bytes] = {}
         build_subtree(ROOT, records, expected)
         assert stored.items() <= expected.items(), "a branch is not that of its accounts"
         for key in expected.keys() - stored.keys():

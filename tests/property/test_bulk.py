@@ -16,7 +16,7 @@ State = dict[Address, bytes]
 @given(states)
 def test_it_makes_the_same_branches(state: State) -> None:
     items = sorted(state.items())
-    expected: dict[bytes, bytes | None] = {}
+    expected: dict[bytes, bytes] = {}
     made: dict[bytes, bytes] = {}
     child = build_subtree(ROOT, items, expected)
 

@@ -63,20 +63,17 @@ def test_all_may_be_missing(state: State) -> None:
         assert branches_of(writer) == all_branches(writer)
 
 
-@given(states, changes, st.lists(st.tuples(keys, keys), max_size=2), st.booleans())
+@given(states, changes, st.lists(st.tuples(keys, keys), max_size=2))
 def test_what_is_stored_above_changed_accounts_is_made_anew(
     state: State,
     changed: dict[Address, bytes | None],
     forgotten: list[tuple[Address, Address]],
-    are_made: bool,
 ) -> None:
     store, _ = store_of(state)
     with store.write() as writer:
         for ends in forgotten:
             forget_across(writer, *sorted(ends))
         kept = set(branches_of(writer))
-        if are_made:
-            writer.change(Table.ACCOUNTS, sorted(changed.items()))
         trie.update_part(writer, sorted(changed.items()))
         accounts = dict(writer.scan(Table.ACCOUNTS))
         after = {key: value for key, value in {**state, **changed}.items() if value is not None}

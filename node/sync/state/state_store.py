@@ -23,7 +23,7 @@ from node.chain.state_progress import (
     load_progress,
     save_progress,
 )
-from node.storage.runs import changed, count_in, width_of
+from node.storage.runs import count_in
 from node.storage.store import Reader, Table, Writer, delete_range
 from node.sync.state import coverage as stored_coverage
 from node.sync.state.block_changes import BlockChanges, Change, merged
@@ -112,10 +112,7 @@ def apply_blocks(writer: Writer, blocks: Sequence[BlockChanges]) -> None:
         _save(writer, StoredSync(target, is_whole, accounts_in_trie(writer)))
         return
     covered = stored_coverage.load(writer).clip(changes.items())
-    before = sum(writer.get(Table.ACCOUNTS, address) is not None for address, _ in covered)
-    after = sum(value is not None for _, value in covered)
-    accounts = stored.accounts - before + after
-    trie.update_part(writer, sorted(covered))
+    accounts = stored.accounts + _change(writer, sorted(covered))
     _save(writer, StoredSync(target, is_whole=False, accounts=accounts))
 
 
@@ -163,12 +160,15 @@ def _write_part(writer: Writer, part: ProvenPart, later: list[Change]) -> int:
     changes = later[bisect_left(later, (start,)) : bisect_left(later, (behind,))]
     forget_across(writer, start, end)
     writer.put_many(Table.BRANCHES, sorted(part.branches.items()))
-    run = part.records.payload
-    if changes:
-        run = changed(run, changes, width_of(run))
-    writer.replace_run(start, behind, run)
+    writer.replace_run(start, behind, part.records.payload)
+    return len(part.records) + _change(writer, changes)
+
+
+def _change(writer: Writer, changes: Sequence[Change]) -> int:
+    """Change accounts, in their order; return how many more there are."""
+    before = sum(writer.get(Table.ACCOUNTS, address) is not None for address, _ in changes)
     trie.update_part(writer, changes)
-    return count_in(run)
+    return sum(value is not None for _, value in changes) - before
 
 
 def _count(reader: Reader, start: bytes, end: bytes) -> int:

@@ -94,7 +94,7 @@ def test_a_place_knows_its_key_and_range(name: str) -> None:
 
 
 def test_a_page_holds_64_accounts_and_a_65th_makes_a_branch() -> None:
-    branches: dict[bytes, bytes | None] = {}
+    branches: dict[bytes, bytes] = {}
     small = records(PAGE_ACCOUNTS, b"\xab")
     assert build_subtree(ROOT, small, branches) == Child(64, hash_page(small))
     assert branches == {}
@@ -109,7 +109,7 @@ def test_a_page_holds_64_accounts_and_a_65th_makes_a_branch() -> None:
 
 
 def test_addresses_that_share_a_long_prefix_make_a_chain_of_branches() -> None:
-    branches: dict[bytes, bytes | None] = {}
+    branches: dict[bytes, bytes] = {}
     child = build_subtree(ROOT, records(65), branches)
     assert child.accounts == 65
     assert sorted(branches) == [bytes([depth]) + bytes((depth + 1) // 2) for depth in range(39)]

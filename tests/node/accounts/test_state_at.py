@@ -24,11 +24,11 @@ def push(writer: Writer, height: Height, changes: dict[Address, bytes | None]) -
     update.write(writer)
 
 
-@pytest.mark.parametrize("runs", [1, 2, 8])
+@pytest.mark.parametrize("taken_bytes", [1, 10_000, 20_000, 10**6])
 def test_accounts_that_came_changed_and_went_anywhere_are_as_they_were(
-    monkeypatch: pytest.MonkeyPatch, runs: int
+    monkeypatch: pytest.MonkeyPatch, taken_bytes: int
 ) -> None:
-    monkeypatch.setattr(state_at, "RUNS_AT_ONCE", runs)
+    monkeypatch.setattr(state_at, "TAKEN_BYTES", taken_bytes)
     changed = [ADDRESSES[n] for n in (0, RECORDS_AT_ONCE - 1, RECORDS_AT_ONCE, COUNT - 1)]
     new = Address(b"\xff" * 20)
     with MemoryStore().write() as writer:

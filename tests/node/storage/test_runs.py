@@ -5,8 +5,8 @@ import pytest
 from node.storage.runs import (
     HEAD_BYTES,
     KEY_BYTES,
-    UNPACKED_AT_ONCE,
     MIXED,
+    UNPACKED_AT_ONCE,
     Change,
     Item,
     beginning,
@@ -71,8 +71,6 @@ CONTENTS: dict[str, list[Item]] = {
     "nothing but zeros": [(key(0), bytes(9)), (key(1), bytes(40)), (key(256), bytes(9))],
 }
 """Key 1 and each odd one is in none but the last."""
-
-UNIFORM = {"two": HEAD_BYTES + 9, "of one high byte": HEAD_BYTES + 0x209, "many": HEAD_BYTES + 9}
 
 
 @pytest.fixture(params=CONTENTS)
