@@ -1,7 +1,7 @@
 """A table of many small values as LMDB holds it: runs of records, each under the key of its last.
 
 A value of its own costs LMDB and Python as much as a run of 20: a table of a million accounts is
-written in a tenth of the time and read in a quarter.
+written in a sixth of the time, and read in a third where runs are handed on as they are.
 
     key of a run    the last key in it; all of it lies behind the key of the run before
 
