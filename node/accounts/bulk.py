@@ -1,7 +1,6 @@
 """Hashing subtrees of many records at once: what verifying ranges and building states is made of.
 
-The same as `pages.build_subtree`, over records that stand in one byte string: a step of Python for
-each page and none for each account.
+The records stand in one byte string: a step of Python for each page and none for each account.
 """
 
 from bisect import bisect_left

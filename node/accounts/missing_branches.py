@@ -16,9 +16,8 @@ from node.accounts.pages import (
     ROOT,
     Child,
     Place,
-    accounts_below,
+    branch_child,
     encode_branch,
-    hash_branch,
     place_above,
     root_of,
 )
@@ -74,7 +73,7 @@ class _Builder:
     def build(self, place: Place) -> Child:
         branch = self._writer.get(Table.BRANCHES, place.key)
         if branch is not None:
-            return Child(accounts_below(branch), hash_branch(branch))
+            return branch_child(branch)
         if self._left <= 0:
             raise _EnoughError
         records = None if self._has_branch_below(place) else self._few_at(place)
@@ -84,7 +83,7 @@ class _Builder:
         branch = encode_branch(children)
         self._writer.put(Table.BRANCHES, place.key, branch)
         self._left -= PAGE_ACCOUNTS
-        return Child(sum(child.accounts for child in children), hash_branch(branch))
+        return branch_child(branch)
 
     def _has_branch_below(self, place: Place) -> bool:
         """Tell whether a child has a branch: then there are many accounts, and none is read."""

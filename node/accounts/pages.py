@@ -20,13 +20,12 @@ odd last one stands in the high half).
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from node.crypto.hashes import ZERO_HASH, hash32
-from node.storage.runs import run_of
-from protocols.types import HASH_BYTES, Address, Hash32
+from protocols.types import HASH_BYTES, Hash32
 
 PAGE_ACCOUNTS: Final = 64
 """Most accounts of a page. One hash call for a page of 15 on average: a tenth of the hashing that
@@ -153,23 +152,13 @@ def group_end(addresses: Sequence[bytes], depth: int, first: int, end: int) -> i
     return bisect_left(addresses, address[:index] + bytes((byte,)), first, end)
 
 
-def hash_page(records: Collection[Record]) -> Hash32:
-    """Hash records that are in address order."""
-    return hash_run(run_of(records))
-
-
 def hash_run(run: bytes) -> Hash32:
     """Hash the records of a page."""
     return hash32(PAGE_DOMAIN + run)
 
 
-EMPTY_ROOT: Final = hash_page(())
+EMPTY_ROOT: Final = hash_run(b"")
 """Root of a trie without accounts."""
-
-
-def page_child(records: Sequence[Record]) -> Child:
-    """Return what a branch says of a page, which may be empty."""
-    return Child(len(records), hash_page(records)) if records else NO_CHILD
 
 
 def unpack_child(encoded: bytes) -> Child:
@@ -213,39 +202,11 @@ def hash_branch(branch: bytes | bytearray) -> Hash32:
     return hash32(BRANCH_DOMAIN + branch)
 
 
-def build_subtree(place: Place, records: Sequence[Record], branches: dict[bytes, bytes]) -> Child:
-    """Hash the subtree of sorted records at a place and note the branches that it is made of.
-
-    The plain definition, which `bulk.hash_subtree` is tested against.
-
-    Args:
-        place: Shared by all records.
-        records: In address order, no address twice.
-        branches: Store key -> encoded branch; receives what was made.
-    """
-    if len(records) <= PAGE_ACCOUNTS:
-        return page_child(records)
-    groups: list[list[Record]] = [[] for _ in range(FAN_OUT)]
-    for record in records:
-        groups[nibble_at(record[0], place.depth)].append(record)
-    children = [
-        build_subtree(place.child(nibble), group, branches) if group else NO_CHILD
-        for nibble, group in enumerate(groups)
-    ]
-    branch = encode_branch(children)
-    branches[place.key] = branch
-    return Child(len(records), hash_branch(branch))
+def branch_child(branch: bytes) -> Child:
+    """Return what a branch above says of an encoded branch."""
+    return Child(accounts_below(branch), hash_branch(branch))
 
 
 def root_of(child: Child) -> Hash32:
     """Return the root of a trie from what a branch above it would say."""
     return child.hash if child.accounts else EMPTY_ROOT
-
-
-def root_from_records(records: Iterable[tuple[Address, bytes]]) -> Hash32:
-    """Hash a whole trie without any store.
-
-    Args:
-        records: In any order, no address twice.
-    """
-    return root_of(build_subtree(ROOT, sorted(records), {}))

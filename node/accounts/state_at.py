@@ -26,7 +26,7 @@ _BEHIND: Final = b"\xff" * (HEIGHT_BYTES + 1)
 """Behind every height: ends the rows of one account or branch."""
 
 
-class StateAt:
+class StateAt(Reader):
     """A `Reader` of accounts and branches only."""
 
     def __init__(self, reader: Reader, height: Height) -> None:
@@ -76,10 +76,6 @@ class StateAt:
             if before := self._as_it_was(run, start, high):
                 yield before
             start = high or b""
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        """Return a short part of the key space."""
-        return b"".join(self.scan_runs(start, end))
 
     def _account(self, address: bytes) -> bytes | None:
         for group in self._groups:

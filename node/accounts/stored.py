@@ -6,8 +6,7 @@ from node.accounts.pages import (
     PAGE_DOMAIN,
     Child,
     Place,
-    accounts_below,
-    hash_branch,
+    branch_child,
     hash_run,
 )
 from node.storage.runs import count_in
@@ -23,7 +22,7 @@ def child_of(reader: Reader, place: Place) -> Child:
     """Return what a branch above would say of a place."""
     branch = reader.get(Table.BRANCHES, place.key)
     if branch is not None:
-        return Child(accounts_below(branch), hash_branch(branch))
+        return branch_child(branch)
     run = records_at(reader, place)
     return Child(count_in(run), hash_run(run)) if run else NO_CHILD
 

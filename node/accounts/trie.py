@@ -33,7 +33,6 @@ from node.accounts.pages import (
     nibble_at,
     pack_child,
     prefix_of,
-    root_from_records,
     root_of,
     unpack_child,
 )
@@ -49,7 +48,6 @@ __all__ = [
     "plan",
     "rebuild",
     "root",
-    "root_from_records",
     "update",
     "update_part",
 ]

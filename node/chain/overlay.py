@@ -5,22 +5,14 @@ happened; else it is flushed into the transaction below. A proposal is never flu
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
 
-from node.storage.store import (
-    Reader,
-    Table,
-    Writer,
-    change_singly,
-    delete_found,
-    found_runs,
-    replace_items,
-)
+from node.storage.store import Reader, Table, Writer
 
 
-class Overlay:
+class Overlay(Writer):
     """A `Writer` over any reader. Reads see its own writes, and below them the reader's."""
 
     def __init__(self, below: Reader) -> None:
@@ -48,20 +40,6 @@ class Overlay:
         """Remove a key; a missing key is fine."""
         self._write(table, key, None)
 
-    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Set many values; None removes a key."""
-        change_singly(self, table, changes)
-
-    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
-        """Make a range of the packed table hold exactly these records."""
-        replace_items(self, start, end, records)
-
-    def delete_first(
-        self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
-    ) -> int:
-        """Remove the first keys with `start <= key < end`; return how many."""
-        return delete_found(self, table, limit, start, end)
-
     def scan(
         self,
         table: Table,
@@ -81,14 +59,6 @@ class Overlay:
         # Looked up one by one: the range may hold many keys of which few are asked for.
         ours = map(keys.__getitem__, reversed(indexes) if reverse else indexes)
         return self._merge(table, below, ours, reverse=reverse)
-
-    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
-        """Yield what `scan` yields of the packed table as runs of records."""
-        return found_runs(self, start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        """Return what `scan_runs` yields as one run."""
-        return b"".join(self.scan_runs(start, end))
 
     def flush(self, writer: Writer) -> None:
         """Carry all writes out, table by table in key order, which is what a B-tree likes."""

@@ -26,8 +26,8 @@ import lmdb
 from node.errors import DataFolderError, StorageError
 from node.storage import packed_table
 from node.storage.lmdb_file import BrokenFileError, check_data_file
-from node.storage.runs import items_of
-from node.storage.store import MAX_KEY_BYTES, PACKED, Reader, Table, Writer, change_singly
+from node.storage.runs import Change, items_of
+from node.storage.store import MAX_KEY_BYTES, PACKED, Reader, Table, Writer
 
 FORMAT_VERSION: Final = 3
 """Raise it with every change to what a table holds that older data cannot be read as."""
@@ -127,7 +127,7 @@ class DiskStore:
             raise StorageError(f"{self._folder / DATA_FILE}: {error}") from error
 
 
-class _Reader:
+class _Reader(Reader):
     """A transaction of LMDB as a `Reader`."""
 
     def __init__(self, transaction: Any, tables: dict[Table, Any]) -> None:
@@ -157,13 +157,12 @@ class _Reader:
         *,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
+        if table is PACKED and not reverse:
+            return chain.from_iterable(map(items_of, self.scan_runs(start, end)))
         cursor = self._transaction.cursor(self._tables[table])
-        if table is PACKED:
-            if reverse:
-                return packed_table.items_down(cursor, start, end)
-            return chain.from_iterable(map(items_of, packed_table.runs_between(cursor, start, end)))
         if reverse:
-            return _down(cursor, start, end)
+            down = packed_table.items_down if table is PACKED else _down
+            return down(cursor, start, end)
         if not cursor.set_range(start):
             return iter(())
         return cursor.iternext() if end is None else chain.from_iterable(_up(cursor, end))
@@ -171,10 +170,6 @@ class _Reader:
     def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
         cursor = self._transaction.cursor(self._tables[PACKED])
         return packed_table.runs_between(cursor, start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        cursor = self._cursors.get(PACKED) or self._open_cursor(PACKED)
-        return b"".join(packed_table.runs_between(cursor, start, end))
 
     def _open_cursor(self, table: Table) -> Any:
         cursor = self._cursors[table] = self._transaction.cursor(self._tables[table])
@@ -207,7 +202,7 @@ def _down(cursor: Any, start: bytes, end: bytes | None) -> Iterator[tuple[bytes,
         yield item
 
 
-class _Writer(_Reader):
+class _Writer(_Reader, Writer):
     """A write transaction of LMDB as a `Writer`."""
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
@@ -235,9 +230,9 @@ class _Writer(_Reader):
         if cursor.set_key(key):
             cursor.delete()
 
-    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    def change(self, table: Table, changes: Sequence[Change]) -> None:
         if table is not PACKED:
-            change_singly(self, table, changes)
+            super().change(table, changes)
             return
         cursor = self._cursors.get(table) or self._open_cursor(table)
         packed_table.change(cursor, changes)

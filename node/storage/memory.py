@@ -7,22 +7,12 @@ costs what it changed and nothing is ever copied whole.
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from node.storage.runs import KEY_BYTES
-from node.storage.store import (
-    MAX_KEY_BYTES,
-    PACKED,
-    Reader,
-    Table,
-    Writer,
-    change_singly,
-    delete_found,
-    found_runs,
-    replace_items,
-)
+from node.storage.store import MAX_KEY_BYTES, PACKED, Reader, Table, Writer
 
 SCAN_BLOCK: Final = 32
 """Items that a scan takes at once, so that asking for the newest one does not copy a table, and
@@ -119,7 +109,7 @@ class MemoryStore:
                     self._rows[table].set(key, value)
 
 
-class _Snapshot:
+class _Snapshot(Reader):
     """The tables as they were when it was opened."""
 
     def __init__(
@@ -157,12 +147,6 @@ class _Snapshot:
             yield from items
             low, high = (low, covered[0]) if reverse else (covered[1] or b"", high)
 
-    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
-        return found_runs(self, start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        return b"".join(self.scan_runs(start, end))
-
     @staticmethod
     def _covered(
         items: list[tuple[bytes, bytes]], low: bytes, high: bytes | None, *, reverse: bool
@@ -176,7 +160,7 @@ class _Snapshot:
         return {key: value for key, value in old if low <= key and (high is None or key < high)}
 
 
-class _Transaction(_Snapshot):
+class _Transaction(_Snapshot, Writer):
     """A snapshot of the present that can be written to. Nobody else writes meanwhile."""
 
     def __init__(
@@ -199,14 +183,3 @@ class _Transaction(_Snapshot):
 
     def delete(self, table: Table, key: bytes) -> None:
         self._set(table, key, None)
-
-    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
-        change_singly(self, table, changes)
-
-    def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
-        replace_items(self, start, end, records)
-
-    def delete_first(
-        self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
-    ) -> int:
-        return delete_found(self, table, limit, start, end)

@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import islice
 from typing import Final, Protocol
 
-from node.storage.runs import items_of, run_of
+from node.storage.runs import Change, items_of, run_of
 
 MAX_KEY_BYTES: Final = 511
 """Longest key of any table: what LMDB allows. A key is never empty."""
@@ -72,7 +72,11 @@ PACKED: Final = Table.ACCOUNTS
 
 
 class Reader(Protocol):
-    """One consistent snapshot. Short-lived: a long one keeps old pages from being reused."""
+    """One consistent snapshot. Short-lived: a long one keeps old pages from being reused.
+
+    Methods with a body do what they promise with the others: whoever knows no faster way inherits
+    them.
+    """
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return the value, or None."""
@@ -94,11 +98,13 @@ class Reader(Protocol):
 
     def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
         """Yield what `scan` yields of the packed table as runs of records, none of them empty."""
-        ...
+        items = self.scan(PACKED, start, end)
+        while several := list(islice(items, RECORDS_AT_ONCE)):
+            yield run_of(several)
 
     def run(self, start: bytes, end: bytes | None) -> bytes:
         """Return what `scan_runs` yields as one run: for a short range."""
-        ...
+        return b"".join(self.scan_runs(start, end))
 
 
 class Writer(Reader, Protocol):
@@ -119,9 +125,12 @@ class Writer(Reader, Protocol):
         """Remove a key; a missing key is fine."""
         ...
 
-    def change(self, table: Table, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    def change(self, table: Table, changes: Sequence[Change]) -> None:
         """Set many values, in key order, no key twice. None removes a key, which may be missing."""
-        ...
+        for key, value in changes:
+            if value is None:
+                self.delete(table, key)
+        self.put_many(table, [(key, value) for key, value in changes if value is not None])
 
     def replace_run(self, start: bytes, end: bytes | None, records: bytes) -> None:
         """Make the range `start <= key < end` of the packed table hold exactly these records.
@@ -131,7 +140,8 @@ class Writer(Reader, Protocol):
             end: First key behind it, None if there is none.
             records: A run of any length, all of it inside the range.
         """
-        ...
+        delete_range(self, PACKED, start, end)
+        self.put_many(PACKED, items_of(records))
 
     def delete_first(
         self, table: Table, limit: int, start: bytes = b"", end: bytes | None = None
@@ -147,7 +157,10 @@ class Writer(Reader, Protocol):
         Returns:
             How many there were; less than the limit only if none is left.
         """
-        ...
+        keys = [key for key, _ in islice(self.scan(table, start, end), limit)]
+        for key in keys:
+            self.delete(table, key)
+        return len(keys)
 
 
 class Store(Protocol):
@@ -180,34 +193,3 @@ def delete_range(writer: Writer, table: Table, start: bytes = b"", end: bytes | 
     while count := writer.delete_first(table, DELETED_AT_ONCE, start, end):
         deleted += count
     return deleted
-
-
-def delete_found(writer: Writer, table: Table, limit: int, start: bytes, end: bytes | None) -> int:
-    """Do what `Writer.delete_first` does with what else a writer does."""
-    keys = [key for key, _ in islice(writer.scan(table, start, end), limit)]
-    for key in keys:
-        writer.delete(table, key)
-    return len(keys)
-
-
-def found_runs(reader: Reader, start: bytes, end: bytes | None) -> Iterator[bytes]:
-    """Do what `Reader.scan_runs` does with what else a reader does."""
-    items = reader.scan(PACKED, start, end)
-    while several := list(islice(items, RECORDS_AT_ONCE)):
-        yield run_of(several)
-
-
-def change_singly(
-    writer: Writer, table: Table, changes: Sequence[tuple[bytes, bytes | None]]
-) -> None:
-    """Do what `Writer.change` does with what else a writer does."""
-    for key, value in changes:
-        if value is None:
-            writer.delete(table, key)
-    writer.put_many(table, [(key, value) for key, value in changes if value is not None])
-
-
-def replace_items(writer: Writer, start: bytes, end: bytes | None, records: bytes) -> None:
-    """Do what `Writer.replace_run` does with what else a writer does."""
-    delete_range(writer, PACKED, start, end)
-    writer.put_many(PACKED, items_of(records))

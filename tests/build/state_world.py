@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Callable
 from random import Random
 
-from node.accounts.pages import ROOT, build_subtree, place_above
+from node.accounts.pages import ROOT, place_above
 from node.blocks.header import Header
 from node.errors import Fault
 from node.storage.memory import MemoryStore
@@ -48,6 +48,7 @@ from node.sync.state.state_syncer import StateSyncer
 from node.sync.state.state_work import run_check_changes, run_check_range, run_compare, run_job
 from node.sync.state.target import SyncTarget
 from protocols.types import ADDRESS_BYTES, Height, PeerId
+from tests.build.plain_trie import build_subtree
 from tests.build.state_source import Ask, Server, Source, State
 
 LIMITS = StateLimits(range_leaves=16, held_ranges=24, parts_at_once=4, built_accounts=100)

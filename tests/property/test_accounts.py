@@ -15,6 +15,7 @@ from protocols.errors import WireError
 from protocols.types import Address
 from tests.build.accounts import fill
 from tests.build.diffs import diff_between
+from tests.build.plain_trie import root_from_records
 
 Changes = dict[Address, bytes | None]
 
@@ -65,7 +66,7 @@ def test_any_sequence_of_updates_ends_in_the_trie_made_from_scratch(
         for changes in sequence:
             root = trie.update(writer, changes)
             apply(model, changes)
-            assert root == trie.root(writer) == trie.root_from_records(model.items())
+            assert root == trie.root(writer) == root_from_records(model.items())
         assert content(writer) == (model, branches_from_scratch(model))
 
 
@@ -80,7 +81,7 @@ def test_what_is_planned_leads_to_the_trie_made_from_scratch_and_back(
             planned = trie.plan(writer, changes)
             apply(model, changes)
             after = branches_from_scratch(model)
-            assert planned.root == trie.root_from_records(model.items())
+            assert planned.root == root_from_records(model.items())
             assert merged(before, planned.branches) == after
             assert set(planned.patches) <= set(planned.branches)
             for key in planned.branches:

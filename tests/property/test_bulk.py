@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.accounts.bulk import hash_subtree
-from node.accounts.pages import ROOT, build_subtree
+from node.accounts.pages import ROOT
 from node.accounts.records import Records
 from node.storage.runs import run_of
 from protocols.types import Address
+from tests.build.plain_trie import build_subtree
 from tests.build.states import states
 
 State = dict[Address, bytes]

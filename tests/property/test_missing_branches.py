@@ -8,6 +8,7 @@ from node.accounts.missing_branches import complete, forget_across
 from node.storage.memory import MemoryStore
 from node.storage.store import Reader, Table, delete_range
 from protocols.types import Address
+from tests.build.plain_trie import root_from_records
 from tests.build.states import keys, states, store_of
 
 State = dict[Address, bytes]
@@ -81,7 +82,7 @@ def test_what_is_stored_above_changed_accounts_is_made_anew(
         needed = all_branches(writer)
         assert branches_of(writer).items() <= needed.items()
         assert kept & set(needed) <= set(branches_of(writer))
-        assert complete(writer) == trie.root_from_records(after.items())
+        assert complete(writer) == root_from_records(after.items())
 
 
 @given(states, states, st.tuples(keys, keys))
@@ -105,4 +106,4 @@ def test_deep_branches_are_found() -> None:
         assert len(branches_of(writer)) > 38
         delete_range(writer, Table.BRANCHES, end=bytes((38,)))
         assert len(branches_of(writer)) == 1
-        assert complete(writer) == trie.root_from_records(state.items())
+        assert complete(writer) == root_from_records(state.items())

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from node.accounts.account import Account
 from node.accounts.diff import Change, Diff
-from node.accounts.pages import root_from_records
 from node.blocks.signing import prevote_message, proposal_message
 from node.blocks.slots import draw_validators, producer_slot
 from node.blocks.validators import SignerSet
@@ -28,6 +27,7 @@ from protocols.ids import RequestProtocol, Topic, protocol_id, topic_id
 from protocols.limits import MAX_FRAME_BYTES
 from protocols.messages.block import BlockRequest
 from protocols.status import ResponseStatus
+from tests.build.plain_trie import root_from_records
 from tests.vectors import messages, samples, state_proofs
 
 PATH: Final = Path(__file__).parent / "wire.json"

@@ -14,7 +14,7 @@ from node.accounts.ledger import (
     revert,
 )
 from node.accounts.transaction import MAX_COINS, Transaction
-from node.accounts.trie import root, root_from_records
+from node.accounts.trie import root
 from node.blocks.body import MacroBody, MicroBody, Reward
 from node.blocks.validators import SignerSet, Validator, Validators
 from node.chain.results import BlockError
@@ -24,6 +24,7 @@ from node.storage.memory import MemoryStore
 from node.storage.store import Store, Table
 from protocols.types import Address
 from tests.build.accounts import fill
+from tests.build.plain_trie import root_from_records
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
 ALICE, BOB, CAROL = (address_of(key) for key in KEYS)

@@ -14,16 +14,14 @@ from node.accounts.pages import (
     Place,
     Record,
     accounts_below,
-    build_subtree,
     child_at,
     encode_branch,
     hash_branch,
-    hash_page,
     nibble_at,
     put_child,
-    root_from_records,
 )
 from protocols.types import Address, Hash32
+from tests.build.plain_trie import build_subtree, hash_page, root_from_records
 
 ADDRESS = bytes(range(0x10, 0x24))
 

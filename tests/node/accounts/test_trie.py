@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from node.accounts import missing_branches
-from node.accounts.pages import EMPTY_ROOT, PAGE_ACCOUNTS, root_from_records
+from node.accounts.pages import EMPTY_ROOT, PAGE_ACCOUNTS
 from node.accounts.trie import plan, rebuild, root, update
 from node.storage.memory import MemoryStore
-from node.storage.store import Reader, Store, Table, Writer, found_runs
+from node.storage.store import Reader, Store, Table, Writer
 from protocols.types import Address
 from tests.build.accounts import fill
+from tests.build.plain_trie import root_from_records
 
 
 def spread(count: int) -> dict[Address, bytes]:
@@ -31,7 +32,7 @@ def table(store: Store, which: Table) -> dict[bytes, bytes]:
 
 
 @dataclass
-class Spy:
+class Spy(Reader):
     """Counts what is read through it."""
 
     reader: Reader
@@ -53,12 +54,6 @@ class Spy:
         for key, value in self.reader.scan(which, start, end, reverse=reverse):
             self.accounts.add(key)
             yield key, value
-
-    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
-        return found_runs(self, start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        return b"".join(self.scan_runs(start, end))
 
 
 def test_an_empty_state_has_the_empty_root() -> None:

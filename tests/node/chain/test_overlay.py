@@ -51,7 +51,7 @@ def test_same_as_writing_at_once(
 
 
 @dataclass
-class Counted:
+class Counted(Reader):
     """Counts the items that are read through it."""
 
     reader: Reader
@@ -66,12 +66,6 @@ class Counted:
         for item in self.reader.scan(table, start, end, reverse=reverse):
             self.items += 1
             yield item
-
-    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
-        return self.reader.scan_runs(start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        return self.reader.run(start, end)
 
 
 @pytest.mark.parametrize("reverse", [True, False])

@@ -269,7 +269,7 @@ class InterruptedStore:
 
 
 @dataclass(frozen=True)
-class _InterruptedReader:
+class _InterruptedReader(Reader):
     below: Reader
     store: InterruptedStore
 
@@ -282,14 +282,6 @@ class _InterruptedReader:
     ) -> Iterator[tuple[bytes, bytes]]:
         self.store.before_read()
         return self.below.scan(table, start, end, reverse=reverse)
-
-    def scan_runs(self, start: bytes = b"", end: bytes | None = None) -> Iterator[bytes]:
-        self.store.before_read()
-        return self.below.scan_runs(start, end)
-
-    def run(self, start: bytes, end: bytes | None) -> bytes:
-        self.store.before_read()
-        return self.below.run(start, end)
 
 
 @pytest.mark.parametrize("blocks", [3, 5])

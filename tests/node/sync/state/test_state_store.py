@@ -5,7 +5,6 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.accounts import trie
 from node.accounts.range_proof import LAST_ADDRESS
 from node.accounts.records import Records
 from node.chain.state_progress import forget_progress
@@ -19,6 +18,7 @@ from node.sync.state.coverage import EVERYTHING, Span, key_of
 from node.sync.state.state_store import NOTHING, ProvenPart, StoredSync
 from node.sync.state.target import SyncTarget
 from protocols.types import Address
+from tests.build.plain_trie import root_from_records
 from tests.build.states import keys, states
 from tests.node.sync.state.targets import target
 
@@ -139,7 +139,7 @@ def test_more_strays_than_are_held_at_once_are_deleted() -> None:
 
 
 def with_root(number: int, state: State) -> SyncTarget:
-    return replace(target(number), state_root=trie.root_from_records(state.items()))
+    return replace(target(number), state_root=root_from_records(state.items()))
 
 
 def built(state: State, wanted: SyncTarget) -> MemoryStore:
